@@ -1,0 +1,1 @@
+//! `#[derive(FlatStruct)]` for `dds-shm`.

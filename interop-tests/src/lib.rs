@@ -1,0 +1,1 @@
+//! Tests of dds-shm between processes and between vendors.

@@ -1,0 +1,2 @@
+//! `ShmLocator`, SPDP and SEDP, leases, the registry.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Nodes, lock files, proof of death, bells.
+#![forbid(unsafe_code)]

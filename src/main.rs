@@ -1,0 +1,3 @@
+//! The command line `dds-shm`.
+
+fn main() {}

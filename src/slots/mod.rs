@@ -1,0 +1,1 @@
+//! Segment format, slot protocol, `SlotBackend` and its allocators.

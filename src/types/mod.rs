@@ -1,0 +1,1 @@
+//! `FlatStruct`, `TypeHash` and canonical layout strings.
