@@ -1,0 +1,393 @@
+//! The reader's side of the slot protocol: take, keep, release, gap, and the requests to the owner.
+//!
+//! A reader stores to its own entry and to its own bit of the hold words, never to a slot. Every
+//! value it loads is a claim of somebody else: it is compared with what the reader wants, and used
+//! as an index only when it is below the slot count the reader checked at attach.
+
+use super::owner::tagged;
+use super::{CLAIM, EntryStatus, ReaderIndex, Request, SlotIndex, SlotWord};
+use crate::sync::{Ordering, Words};
+
+/// Where a sequence number is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Located {
+    /// In this slot, when it was looked at.
+    At(SlotIndex),
+    /// Not published yet, or under the owner's claim: neither a sample nor a gap now.
+    NotYet,
+    /// In no slot any more. The smallest number that is still there, and where, or the number after
+    /// the head.
+    Gone {
+        /// The next number worth wanting.
+        next: u64,
+        /// Where it was seen.
+        at: Option<SlotIndex>,
+    },
+}
+
+/// What a take found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Nothing new.
+    Nothing,
+    /// This sample is protected until it is released.
+    Sample(Looked),
+    /// So many samples went by unread since the last one; take again.
+    Missed(u64),
+}
+
+/// A sample under a reader's protection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Looked {
+    /// Its sequence number.
+    pub seq: u64,
+    /// Its slot.
+    pub slot: SlotIndex,
+}
+
+/// Why a reader is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotServed {
+    /// The owner has not admitted it yet.
+    Pending,
+    /// The owner disconnected it (lease expiry, dispose); it may ask to return.
+    Disconnected,
+    /// The owner refused it.
+    Refused,
+    /// Its entry is somebody else's or nobody's: the owner took it for dead.
+    Evicted,
+}
+
+/// Claims a free entry of the reader table for `node`. `describe` writes who the reader is, before
+/// the owner is asked.
+///
+/// Returns the entry, or `None` if each of `capacity` entries is taken.
+pub fn claim_entry<W: Words<SlotWord>>(
+    words: &W,
+    capacity: usize,
+    node: u64,
+    describe: impl FnOnce(ReaderIndex),
+) -> Option<ReaderIndex> {
+    let reader = (0..capacity).filter_map(ReaderIndex::new).find(|reader| {
+        words.load(SlotWord::Node(*reader), Ordering::Relaxed) == 0
+            && words.compare_exchange(SlotWord::Node(*reader), 0, node).is_ok()
+    })?;
+    describe(reader);
+    let epoch = words.load(SlotWord::State(reader), Ordering::Acquire) >> 8;
+    ask(words, reader, epoch, Request::Join);
+    Some(reader)
+}
+
+fn ask<W: Words<SlotWord>>(words: &W, reader: ReaderIndex, epoch: u64, request: Request) {
+    // Release: the owner that sees the request sees the description.
+    words.store(SlotWord::Request(reader), tagged(epoch, request as u8), Ordering::Release);
+    words.fetch_add(SlotWord::Requests, 1, Ordering::Release);
+}
+
+/// The reader-private half of the slot protocol for one attachment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReaderCore {
+    index: ReaderIndex,
+    slots: u32,
+    /// The `State` word under which this reader was admitted; another value: not served.
+    served_as: u64,
+    /// The next number to take.
+    want: u64,
+    /// Where it should be: the slot after the last one.
+    position: SlotIndex,
+    /// Numbers at or below it that are not there were never for this reader.
+    join_head: u64,
+    /// The sample under the hazard word.
+    reading: Option<Looked>,
+    /// Samples under hold bits.
+    held: Vec<Looked>,
+    /// Released since the owner's space bell was last looked at behind a fence.
+    owes_look: bool,
+    /// Seen waiting for space: the caller rings.
+    ring_space: bool,
+}
+
+impl ReaderCore {
+    /// The reader that claimed entry `index`, if the owner has admitted it.
+    ///
+    /// # Errors
+    /// [`NotServed`] says why not.
+    pub fn admitted<W: Words<SlotWord>>(
+        words: &W,
+        index: ReaderIndex,
+        slots: u32,
+        max_held: usize,
+    ) -> Result<Self, NotServed> {
+        let state = words.load(SlotWord::State(index), Ordering::Acquire);
+        match status_of(state) {
+            Some(EntryStatus::Admitted) => {}
+            Some(EntryStatus::Vacant) => return Err(NotServed::Pending),
+            Some(EntryStatus::Refused) => return Err(NotServed::Refused),
+            Some(EntryStatus::Disconnected) => return Err(NotServed::Disconnected),
+            None => return Err(NotServed::Evicted),
+        }
+        Ok(Self {
+            index,
+            slots,
+            served_as: state,
+            want: words.load(SlotWord::Start(index), Ordering::Relaxed).max(1),
+            position: SlotIndex(0),
+            join_head: words.load(SlotWord::JoinHead(index), Ordering::Relaxed),
+            reading: None,
+            held: Vec::with_capacity(max_held),
+            owes_look: false,
+            ring_space: false,
+        })
+    }
+
+    /// This reader's place in the reader table.
+    #[must_use]
+    pub fn index(&self) -> ReaderIndex {
+        self.index
+    }
+
+    /// The next sequence number it wants.
+    #[must_use]
+    pub fn want(&self) -> u64 {
+        self.want
+    }
+
+    /// How many samples it has under its protection.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        self.held.len() + usize::from(self.reading.is_some())
+    }
+
+    /// Whether the owner serves it. One load of a line that seldom changes.
+    ///
+    /// # Errors
+    /// [`NotServed`] says why not.
+    #[inline]
+    pub fn check_served<W: Words<SlotWord>>(&self, words: &W) -> Result<(), NotServed> {
+        let state = words.load(SlotWord::State(self.index), Ordering::Acquire);
+        if state == self.served_as { Ok(()) } else { Err(self.not_served(state)) }
+    }
+
+    #[cold]
+    fn not_served(&self, state: u64) -> NotServed {
+        match status_of(state) {
+            Some(EntryStatus::Disconnected) if state >> 8 == self.served_as >> 8 => {
+                NotServed::Disconnected
+            }
+            Some(EntryStatus::Admitted) if state >> 8 == (self.served_as >> 8) + 1 => {
+                // Readmitted; `rejoin` takes the new epoch over.
+                NotServed::Disconnected
+            }
+            _ => NotServed::Evicted,
+        }
+    }
+
+    /// Asks the owner to serve this reader again, or takes over that it does. True when it does.
+    ///
+    /// # Errors
+    /// [`NotServed::Evicted`] when the entry is lost.
+    pub fn rejoin<W: Words<SlotWord>>(&mut self, words: &W) -> Result<bool, NotServed> {
+        let state = words.load(SlotWord::State(self.index), Ordering::Acquire);
+        let epoch = self.served_as >> 8;
+        if state == self.served_as {
+            return Ok(true);
+        }
+        match status_of(state) {
+            Some(EntryStatus::Admitted) if state >> 8 == epoch + 1 => {
+                self.served_as = state;
+                Ok(true)
+            }
+            Some(EntryStatus::Disconnected) if state >> 8 == epoch => {
+                ask(words, self.index, epoch, Request::Return);
+                Ok(false)
+            }
+            _ => Err(NotServed::Evicted),
+        }
+    }
+
+    /// Tells the owner that this reader goes away. Everything it used is released first.
+    pub fn leave<W: Words<SlotWord>>(&mut self, words: &W) {
+        while let Some(sample) = self.reading.or_else(|| self.held.last().copied()) {
+            self.release(words, sample);
+        }
+        self.settle(words);
+        ask(words, self.index, self.served_as >> 8, Request::Leave);
+    }
+
+    /// Whether the next sample is where it is expected: one load, of the only line that a poll
+    /// touches. False says nothing of a sample that the owner put elsewhere; [`Self::take`] does.
+    #[inline]
+    pub fn poll<W: Words<SlotWord>>(&self, words: &W) -> bool {
+        words.load(SlotWord::Seq(self.position), Ordering::Relaxed) == self.want
+    }
+
+    /// Whether a take would find something: a sample or a gap. For who is about to sleep.
+    pub fn has_next<W: Words<SlotWord>>(&self, words: &W) -> bool {
+        self.poll(words) || words.load(SlotWord::Head, Ordering::Acquire) >= self.want
+    }
+
+    /// Finds `want`. `owner_dead`: nobody will finish a claim any more.
+    pub fn locate<W: Words<SlotWord>>(
+        words: &W,
+        slots: u32,
+        want: u64,
+        owner_dead: bool,
+    ) -> Located {
+        // Acquire, before the directory and the slots: everything up to `head` is then visible, and
+        // what is not there is gone.
+        let head = words.load(SlotWord::Head, Ordering::Acquire);
+        if head < want {
+            return Located::NotYet;
+        }
+        let entry = SlotIndex((want % u64::from(slots)) as u32);
+        let dir = words.load(SlotWord::Dir(entry), Ordering::Relaxed);
+        if dir < u64::from(slots) {
+            let slot = SlotIndex(dir as u32);
+            let seq = words.load(SlotWord::Seq(slot), Ordering::Acquire);
+            if seq == want {
+                return Located::At(slot);
+            }
+            if seq == want | CLAIM && !owner_dead {
+                return Located::NotYet;
+            }
+        }
+        Self::scan(words, slots, want, head, owner_dead)
+    }
+
+    #[cold]
+    fn scan<W: Words<SlotWord>>(
+        words: &W,
+        slots: u32,
+        want: u64,
+        head: u64,
+        owner_dead: bool,
+    ) -> Located {
+        let mut best: Option<(u64, SlotIndex)> = None;
+        for slot in (0..slots).map(SlotIndex) {
+            let mut seq = words.load(SlotWord::Seq(slot), Ordering::Acquire);
+            if seq & CLAIM != 0 {
+                // Under the claim of a living owner it may yet come back.
+                seq = if owner_dead { 0 } else { seq & !CLAIM };
+            }
+            if (want..=head).contains(&seq) && best.is_none_or(|(least, _)| seq < least) {
+                best = Some((seq, slot));
+            }
+        }
+        match best {
+            Some((seq, slot)) if seq == want => Located::At(slot),
+            Some((seq, slot)) => Located::Gone { next: seq, at: Some(slot) },
+            None => Located::Gone { next: head.saturating_add(1), at: None },
+        }
+    }
+
+    /// Takes the next sample: it can be read in place until it is released. A sample that is still
+    /// under the hazard of the last take is kept by a hold bit.
+    #[inline]
+    pub fn take<W: Words<SlotWord>>(&mut self, words: &W, owner_dead: bool) -> Taken {
+        if self.reading.is_some() {
+            self.keep(words);
+        }
+        let want = self.want;
+        let mut slot = self.position;
+        if words.load(SlotWord::Seq(slot), Ordering::Acquire) != want {
+            match Self::locate(words, self.slots, want, owner_dead) {
+                Located::At(found) => slot = found,
+                Located::NotYet => {
+                    self.settle(words);
+                    return Taken::Nothing;
+                }
+                Located::Gone { next, at } => {
+                    self.settle(words);
+                    return self.skip(words, next, at);
+                }
+            }
+        }
+        words.store(SlotWord::Reading(self.index), want, Ordering::Release);
+        // With the owner's fence between its claim and its look at the hazards: either the owner
+        // sees this hazard, or the second look below sees the claim.
+        words.fence(Ordering::SeqCst);
+        self.look_at_space(words);
+        if words.load(SlotWord::Seq(slot), Ordering::Acquire) != want {
+            words.store(SlotWord::Reading(self.index), 0, Ordering::Release);
+            return Taken::Nothing;
+        }
+        let looked = Looked { seq: want, slot };
+        self.reading = Some(looked);
+        self.want = want + 1;
+        self.position = slot.next(self.slots);
+        Taken::Sample(looked)
+    }
+
+    #[cold]
+    fn skip<W: Words<SlotWord>>(&mut self, words: &W, next: u64, at: Option<SlotIndex>) -> Taken {
+        let first = self.want.max(self.join_head.saturating_add(1));
+        self.want = next;
+        if let Some(slot) = at {
+            self.position = slot;
+        }
+        words.store(SlotWord::Cursor(self.index), next, Ordering::Release);
+        self.owes_look = true;
+        Taken::Missed(next.saturating_sub(first))
+    }
+
+    /// Keeps the sample under the hazard by a hold bit, so that the hazard is free for the next.
+    fn keep<W: Words<SlotWord>>(&mut self, words: &W) {
+        let Some(sample) = self.reading.take() else { return };
+        // This order is necessary: bit, cursor, hazard. The owner looks the other way round.
+        words.fetch_or(SlotWord::Hold(sample.slot), self.index.bit(), Ordering::Relaxed);
+        words.store(SlotWord::Cursor(self.index), sample.seq + 1, Ordering::Release);
+        words.store(SlotWord::Reading(self.index), 0, Ordering::Release);
+        self.held.push(sample);
+    }
+
+    /// Lets go of a sample, in any order. Not of one that is not in use: nothing happens then.
+    #[inline]
+    pub fn release<W: Words<SlotWord>>(&mut self, words: &W, sample: Looked) {
+        if self.reading == Some(sample) {
+            self.reading = None;
+            words.store(SlotWord::Cursor(self.index), sample.seq + 1, Ordering::Release);
+            words.store(SlotWord::Reading(self.index), 0, Ordering::Release);
+        } else if let Some(at) = self.held.iter().position(|held| *held == sample) {
+            self.held.swap_remove(at);
+            let bits = !self.index.bit();
+            words.fetch_and(SlotWord::Hold(sample.slot), bits, Ordering::Release);
+        } else {
+            return;
+        }
+        self.owes_look = true;
+        // Without a fence this look can be too early; the fenced one comes with the next take, poll
+        // or sleep. It is here for a reader that works on something else for a while.
+        if words.load(SlotWord::SpaceWaiters, Ordering::Relaxed) != 0 {
+            self.ring_space = true;
+        }
+    }
+
+    /// The look at the space bell that a release owes, behind its own fence.
+    #[inline]
+    pub fn settle<W: Words<SlotWord>>(&mut self, words: &W) {
+        if self.owes_look {
+            words.fence(Ordering::SeqCst);
+            self.look_at_space(words);
+        }
+    }
+
+    #[inline]
+    fn look_at_space<W: Words<SlotWord>>(&mut self, words: &W) {
+        if self.owes_look {
+            self.owes_look = false;
+            self.ring_space |= words.load(SlotWord::SpaceWaiters, Ordering::Relaxed) != 0;
+        }
+    }
+
+    /// Whether the owner was seen waiting for space since the last call: ring the space bell.
+    #[inline]
+    pub fn must_ring(&mut self) -> bool {
+        std::mem::take(&mut self.ring_space)
+    }
+}
+
+fn status_of(state: u64) -> Option<EntryStatus> {
+    [EntryStatus::Vacant, EntryStatus::Admitted, EntryStatus::Disconnected, EntryStatus::Refused]
+        .into_iter()
+        .find(|status| *status as u64 == state & 0xff)
+}
