@@ -1,2 +1,35 @@
-//! CDR primitives, parameter lists, RTPS messages: built and parsed with `byteorder`, no I/O.
+//! RTPS on the wire: values, QoS policies, CDR, parameter lists, messages.
+//!
+//! Everything here is built and parsed with `byteorder`, in both byte orders, from and to bytes in
+//! memory: no socket, no clock. What comes from the network gives an error, never a panic, and
+//! claims no more memory than it brought. Clauses are those of DDSI-RTPS 2.5 unless another text
+//! is named.
 #![forbid(unsafe_code)]
+
+mod duration;
+mod endianness;
+mod entity_id;
+mod fraction;
+mod guid;
+mod key_hash;
+mod locator;
+mod protocol_version;
+pub mod qos;
+mod representation_id;
+mod sequence_number;
+mod status_info;
+mod time;
+mod vendor_id;
+
+pub use duration::Duration;
+pub use endianness::Endianness;
+pub use entity_id::{EntityId, EntityKind};
+pub use guid::{Guid, GuidPrefix, ParseGuidError};
+pub use key_hash::{InstanceHandle, KeyHash};
+pub use locator::{Locator, LocatorKind};
+pub use protocol_version::ProtocolVersion;
+pub use representation_id::RepresentationId;
+pub use sequence_number::SequenceNumber;
+pub use status_info::StatusInfo;
+pub use time::Time;
+pub use vendor_id::VendorId;
