@@ -6,13 +6,17 @@
 //! is named.
 #![forbid(unsafe_code)]
 
+pub mod cdr;
 mod duration;
 mod endianness;
 mod entity_id;
+mod error;
 mod fraction;
 mod guid;
 mod key_hash;
 mod locator;
+mod parameter_id;
+mod parameter_list;
 mod protocol_version;
 pub mod qos;
 mod representation_id;
@@ -24,9 +28,12 @@ mod vendor_id;
 pub use duration::Duration;
 pub use endianness::Endianness;
 pub use entity_id::{EntityId, EntityKind};
+pub use error::WireError;
 pub use guid::{Guid, GuidPrefix, ParseGuidError};
 pub use key_hash::{InstanceHandle, KeyHash};
 pub use locator::{Locator, LocatorKind};
+pub use parameter_id::ParameterId;
+pub use parameter_list::{MAX_PARAMETER_LENGTH, Parameter, ParameterList, ParameterListBuilder};
 pub use protocol_version::ProtocolVersion;
 pub use representation_id::RepresentationId;
 pub use sequence_number::SequenceNumber;
