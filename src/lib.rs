@@ -1,5 +1,9 @@
 //! One shared-memory transport that plugs into DDS implementations.
 
+// What `#[derive(FlatStruct)]` calls the library, for use inside of it.
+#[allow(unused_extern_crates, reason = "seen only through the derive")]
+extern crate self as dds_shm;
+
 pub mod discovery;
 pub mod liveness;
 pub mod shm;
@@ -8,3 +12,5 @@ pub mod sync;
 pub mod transport;
 pub mod types;
 pub mod wire;
+
+pub use types::{FlatError, FlatStruct, ParsedLayout, TypeHash};
