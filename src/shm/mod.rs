@@ -1,1 +1,34 @@
 //! POSIX objects, mappings, locks, futexes: the only room with FFI and raw mappings.
+//!
+//! | file | what |
+//! |---|---|
+//! | `object` | [`SharedObject`]: created whole, opened with suspicion, removed by name and inode |
+//! | `memory` | [`Memory`]: a mapped object or a piece of the heap behind one interface |
+//! | `lock` | [`OfdLock`]: a lock that the kernel drops at any death, and the probe for it |
+//! | `file` | files that appear whole, or not at all |
+//! | `futex` | sleeping on a shared word |
+//! | `fork` | [`ProcessStamp`]: telling a process from the children it forks |
+//! | `sigbus` | optional: what to do when a mapped object is truncated |
+//! | `clock`, `cpu` | the two clocks; hints to the processor |
+
+mod clock;
+mod cpu;
+mod error;
+mod file;
+mod fork;
+pub mod futex;
+mod lock;
+mod memory;
+pub mod object;
+pub mod sigbus;
+#[cfg(test)]
+pub(crate) mod test_support;
+
+pub use clock::{monotonic_ns, realtime_ns};
+pub use cpu::prefetch_write;
+pub use error::ShmError;
+pub use file::{publish_new, read_small, replace};
+pub use fork::{CloseOnFork, ProcessStamp};
+pub use lock::{LockState, OfdLock};
+pub use memory::{MapOptions, MappedWords, Memory, SharedWords};
+pub use object::{Access, FileId, ObjectInfo, ObjectName, SHM_DIR, SharedObject};
