@@ -7,7 +7,7 @@
 //! RTPS 2.5, 9.4.2.11. A length is a multiple of four and counts the padding behind the value;
 //! alignment within a value counts from the beginning of that value.
 
-use super::cdr::{CdrReader, CdrWriter, Encapsulation};
+use super::cdr::{CdrReader, CdrValue, CdrWriter, Encapsulation};
 use super::{Endianness, ParameterId, RepresentationId, WireError};
 
 /// The longest value of a parameter: the greatest multiple of four that a length field can say.
@@ -28,6 +28,36 @@ impl<'a> Parameter<'a> {
     /// A reader of the value.
     pub fn reader(&self) -> CdrReader<'a> {
         CdrReader::new(self.value, self.endianness)
+    }
+
+    /// The value. What stands behind it, padding or what a later version added, is ignored.
+    ///
+    /// # Errors
+    ///
+    /// If it is not one.
+    pub fn read<T: CdrValue>(&self) -> Result<T, WireError> {
+        T::read(&mut self.reader())
+    }
+
+    /// Puts the value where none was before.
+    pub(super) fn read_once<T: CdrValue>(&self, place: &mut Option<T>) -> Result<(), WireError> {
+        if place.is_some() {
+            return Err(WireError::DuplicateParameter { id: self.id });
+        }
+        *place = Some(self.read()?);
+        Ok(())
+    }
+
+    /// What to do with a parameter that is not known: nothing, if it need not be understood.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError::MustUnderstand`].
+    pub fn skip_unknown(&self) -> Result<(), WireError> {
+        if self.id.must_understand() {
+            return Err(WireError::MustUnderstand { id: self.id });
+        }
+        Ok(())
     }
 }
 
@@ -157,6 +187,15 @@ impl ParameterListBuilder {
     }
 
     /// Appends a parameter with this value; pads it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written, or is longer than [`MAX_PARAMETER_LENGTH`].
+    pub fn value(&mut self, id: ParameterId, value: &impl CdrValue) -> Result<(), WireError> {
+        self.with(id, |writer| value.write(writer))
+    }
+
+    /// Appends a parameter with these octets for a value; pads it.
     ///
     /// # Errors
     ///

@@ -4,10 +4,12 @@
 
 mod encapsulation;
 mod reader;
+mod value;
 mod writer;
 
 pub use encapsulation::{Encapsulation, encapsulate};
 pub use reader::CdrReader;
+pub use value::CdrValue;
 pub use writer::CdrWriter;
 
 /// The greatest alignment of a primitive in XCDR1.

@@ -4,6 +4,7 @@
 //! order of the variants of an enumeration is the order of the specification, in which a later
 //! one offers more; so they can be compared.
 
+mod codec;
 mod compatibility;
 mod endpoint_qos;
 mod partition;
