@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Guid;
+
 /// 16 octets that name an instance of a keyed topic.
 ///
 /// The big-endian CDR of the key members, zero-padded, if it never exceeds 16 octets for the type;
@@ -20,6 +22,19 @@ impl KeyHash {
 impl From<[u8; 16]> for KeyHash {
     fn from(bytes: [u8; 16]) -> Self {
         Self(bytes)
+    }
+}
+
+impl From<Guid> for KeyHash {
+    /// The key of discovery data is a GUID, and its hash that GUID's octets.
+    fn from(guid: Guid) -> Self {
+        Self(guid.to_bytes())
+    }
+}
+
+impl From<KeyHash> for Guid {
+    fn from(hash: KeyHash) -> Self {
+        Self::from_bytes(hash.0)
     }
 }
 

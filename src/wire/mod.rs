@@ -6,9 +6,12 @@
 //! is named.
 #![forbid(unsafe_code)]
 
+mod builtin_endpoint_set;
 pub mod cdr;
+mod discovery_list;
 mod duration;
 mod endianness;
+mod endpoint_data;
 mod entity_id;
 mod error;
 mod fraction;
@@ -19,6 +22,8 @@ mod locator;
 pub mod message;
 mod parameter_id;
 mod parameter_list;
+mod participant_data;
+mod participant_message_data;
 mod protocol_version;
 pub mod qos;
 mod representation_id;
@@ -28,8 +33,10 @@ mod status_info;
 mod time;
 mod vendor_id;
 
+pub use builtin_endpoint_set::BuiltinEndpointSet;
 pub use duration::Duration;
 pub use endianness::Endianness;
+pub use endpoint_data::{EndpointData, EndpointRole};
 pub use entity_id::{EntityId, EntityKind};
 pub use error::WireError;
 pub use guid::{Guid, GuidPrefix, ParseGuidError};
@@ -38,6 +45,8 @@ pub use key_hash::{InstanceHandle, KeyHash};
 pub use locator::{Locator, LocatorKind};
 pub use parameter_id::ParameterId;
 pub use parameter_list::{MAX_PARAMETER_LENGTH, Parameter, ParameterList, ParameterListBuilder};
+pub use participant_data::ParticipantData;
+pub use participant_message_data::{ParticipantMessageData, ParticipantMessageKind};
 pub use protocol_version::ProtocolVersion;
 pub use representation_id::RepresentationId;
 pub use sequence_number::SequenceNumber;
