@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{DataStruct, DeriveInput, Error, Fields, Ident, Type, spanned::Spanned};
+use syn::{DataStruct, DeriveInput, Error, Fields, Ident, Type};
 
 use crate::{
     attributes::{MemberAttributes, Repr, TypeAttributes, idl_name},
@@ -173,38 +173,42 @@ fn members_of<'a>(ident: &Ident, data: &'a DataStruct) -> syn::Result<Vec<Member
 
 /// What the compiler checks once it knows the types.
 fn assertions(ident: &Ident, members: &[Member<'_>]) -> TokenStream {
-    let support = quote!(::dds_shm::types::derive_support);
     let text = ident.to_string();
     let mut end_of_previous = quote!(0);
     let mut checks = Vec::new();
     for Member { ident: member, member_type, attributes, .. } in members {
-        // At the member, but resolved where the derive stands.
+        // Shown at the member, but resolved where the derive stands.
         let span = member.span().resolved_at(Span::call_site());
-        let member_text = member.to_string();
+        let support = quote_spanned!(span=> ::dds_shm::types::derive_support);
+        let name = member.to_string();
         checks.push(quote_spanned! {span=>
             #support::assert_no_gap(
                 #text,
-                #member_text,
+                #name,
                 #end_of_previous,
                 ::core::mem::offset_of!(#ident, #member),
             );
+            #support::assert_not_empty::<#member_type>(#text, #name);
         });
         end_of_previous = quote! {
             ::core::mem::offset_of!(#ident, #member) + ::core::mem::size_of::<#member_type>()
         };
         if attributes.pad {
-            let span = member_type.span().resolved_at(Span::call_site());
             checks.push(quote_spanned!(span=> #support::assert_octets::<#member_type>();));
         }
         if attributes.key {
             checks.push(quote_spanned! {span=>
-                #support::assert_key::<#member_type>(#text, #member_text);
+                #support::assert_key::<#member_type>(#text, #name);
             });
         }
     }
     let span = ident.span().resolved_at(Span::call_site());
     checks.push(quote_spanned! {span=>
-        #support::assert_no_tail(#text, #end_of_previous, ::core::mem::size_of::<#ident>());
+        ::dds_shm::types::derive_support::assert_no_tail(
+            #text,
+            #end_of_previous,
+            ::core::mem::size_of::<#ident>(),
+        );
     });
 
     let idents = members.iter().map(|member| member.ident);

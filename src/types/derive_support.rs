@@ -67,6 +67,29 @@ pub const fn assert_no_tail(type_name: &str, end_of_last: usize, size: usize) {
     }
 }
 
+/// Stops the build when a member takes no octets.
+#[track_caller]
+pub const fn assert_not_empty<T>(type_name: &str, member: &str) {
+    if size_of::<T>() == 0 {
+        Message::new()
+            .text("member `")
+            .text(member)
+            .text("` of `")
+            .text(type_name)
+            .text("` has no octets, and IDL no such type: leave it out")
+            .panic()
+    }
+}
+
+/// Stops the build when there is nothing to describe.
+#[track_caller]
+#[allow(clippy::panic, reason = "runs at compile time and is the build's error message")]
+pub(super) const fn assert_has_elements(count: usize) {
+    if count == 0 {
+        panic!("an array without elements is no flat type");
+    }
+}
+
 /// Stops the build when implementations disagree about a key.
 #[track_caller]
 pub const fn assert_key<T: FlatStruct>(type_name: &str, member: &str) {

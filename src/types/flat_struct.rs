@@ -43,7 +43,18 @@ use super::{KeyHolder, Layout, TypeHash, derive_support::BadValue};
 /// | `#[flat(rename = "…")]` | member | its IDL name, where that is not the Rust name |
 ///
 /// Members may be `u8` to `u64`, `i8` to `i64`, `f32`, `f64`, `bool`, arrays of these, and types
-/// that derive `FlatStruct`.
+/// that derive `FlatStruct`. Anything else does not compile, also by another name:
+///
+/// ```compile_fail,E0277
+/// # use dds_shm::FlatStruct;
+/// type Count = usize;
+///
+/// #[derive(Clone, Copy, FlatStruct)]
+/// #[repr(C)]
+/// struct Counter {
+///     count: Count,
+/// }
+/// ```
 ///
 /// # Safety
 ///
@@ -98,7 +109,7 @@ pub unsafe trait FlatStruct: Copy + Send + Sync + 'static {
     ///
     /// # Panics
     ///
-    /// If `bytes` is shorter than the type.
+    /// If `bytes` ends before a padding member does.
     fn zero_padding(bytes: &mut [u8]);
 
     /// Writes the members that are the key when a value of this type is (part of) a key: its

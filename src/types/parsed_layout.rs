@@ -374,3 +374,235 @@ impl fmt::Display for Element {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    const CASES: u32 = if cfg!(miri) { 4 } else { 512 };
+
+    fn parse(text: &str) -> Result<ParsedLayout, LayoutStringError> {
+        ParsedLayout::parse(text.as_bytes())
+    }
+
+    fn parsed(text: &str) -> ParsedLayout {
+        parse(text).expect("a layout string")
+    }
+
+    #[test]
+    fn a_layout_string_is_parsed_and_displayed_as_it_was() {
+        for text in [
+            "shmlay1;le;s24,8{0:x:f64;8:y:f64;16:z:f64}",
+            "shmlay1;le;s12,4{0:i:s8,4{0:a:u32;4:b:u32};8:n:u32}",
+            "shmlay1;be;s12,4{0:i:s8,4{0:b:f32;4:a:i16;6:c:i16};8:n:u32}",
+            "shmlay1;le;s64,64{0:a_1:[3*c8];8:_b:[2*s8,8{0:e:e32}];24:t:b8}",
+            "shmlay1;le;s1,1{0:value:u8}",
+            "shmlay1;le;s9223372036854775807,1{0:huge:[9223372036854775807*u8]}",
+        ] {
+            assert_eq!(parsed(text).to_string(), text);
+        }
+        let layout = parsed("shmlay1;le;s64,64{0:a:u8}");
+        assert_eq!((layout.size(), layout.align()), (64, 64));
+    }
+
+    #[test]
+    fn what_is_not_in_the_grammar_is_refused_where_it_stands() {
+        for (text, at) in [
+            ("", 0),
+            ("shmlay2;le;s1,1{0:a:u8}", 0),
+            ("shmlay1;xe;s1,1{0:a:u8}", 8),
+            ("shmlay1;le;u8", 11),
+            ("shmlay1;le;s,1{0:a:u8}", 12),
+            ("shmlay1;le;s01,1{0:a:u8}", 12),
+            ("shmlay1;le;s9223372036854775808,1{0:a:u8}", 12),
+            ("shmlay1;le;s99999999999999999999,1{0:a:u8}", 12),
+            ("shmlay1;le;s1;1{0:a:u8}", 13),
+            ("shmlay1;le;s1,1{}", 16),
+            ("shmlay1;le;s1,1{0:a:u8;}", 23),
+            ("shmlay1;le;s1,1{0:a:u8", 22),
+            ("shmlay1;le;s1,1{0:a:u8} ", 23),
+            ("shmlay1;le;s1,1{0:a:u8}\n", 23),
+            ("shmlay1;le;s1,1{0:a:u8}\0", 23),
+            ("shmlay1;le;s1,1{0::u8}", 18),
+            ("shmlay1;le;s1,1{0:1a:u8}", 18),
+            ("shmlay1;le;s1,1{0:a b:u8}", 19),
+            ("shmlay1;le;s1,1{0:größe:u8}", 20),
+            ("shmlay1;le;s1,1{0:a:u128}", 20),
+            ("shmlay1;le;s1,1{0:a:u9}", 20),
+            ("shmlay1;le;s1,1{+0:a:u8}", 16),
+            ("shmlay1;le;s4,1{0:a:[2*[2*u8]]}", 23),
+            ("shmlay1;le;s4,1{0:a:[4u8]}", 22),
+            ("shmlay1;le;s4,1{0:a:[4*u8}", 25),
+        ] {
+            match parse(text) {
+                Err(LayoutStringError::Malformed { at: found, .. }) => {
+                    assert_eq!(found, at, "{text}");
+                }
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_type_can_look_like_is_refused() {
+        for text in [
+            "shmlay1;le;s0,1{0:a:u8}",
+            "shmlay1;le;s8,3{0:a:u8}",
+            "shmlay1;le;s8,0{0:a:u8}",
+            "shmlay1;le;s6,4{0:a:u8}",
+            "shmlay1;le;s4,4{0:a:u64}",
+            "shmlay1;le;s4,4{1:a:u32}",
+            "shmlay1;le;s4,4{0:a:u32;2:b:u16}",
+            "shmlay1;le;s4,1{0:a:u8;0:b:u8}",
+            "shmlay1;le;s4,1{0:a:u8;1:a:u8}",
+            "shmlay1;le;s4,1{0:a:[0*u8]}",
+            "shmlay1;le;s4,1{0:a:[9223372036854775807*u32]}",
+            "shmlay1;le;s4,1{9223372036854775807:a:[9223372036854775807*u16]}",
+            "shmlay1;le;s8,4{0:a:s8,8{0:b:u8}}",
+            "shmlay1;le;s16,8{4:a:s8,8{0:b:u8}}",
+            "shmlay1;le;s4,4{0:a:s4,4{0:b:u64}}",
+        ] {
+            let refused = matches!(parse(text), Err(LayoutStringError::Impossible { .. }));
+            assert!(refused, "{text}: {:?}", parse(text));
+        }
+    }
+
+    #[test]
+    fn depth_and_length_are_bounded() {
+        let nested = |depth: usize| {
+            let open: String = (1..depth).map(|_| "s1,1{0:a:").collect();
+            format!("shmlay1;le;{open}s1,1{{0:a:u8}}{}", "}".repeat(depth - 1))
+        };
+        assert_eq!(parsed(&nested(MAX_DEPTH)).to_string(), nested(MAX_DEPTH));
+        let too_deep = Err(LayoutStringError::TooDeep { at: 11 + 9 * MAX_DEPTH });
+        assert_eq!(parse(&nested(MAX_DEPTH + 1)), too_deep);
+
+        let found = MAX_LAYOUT_STRING + 1;
+        let too_long = Err(LayoutStringError::TooLong { found });
+        assert_eq!(ParsedLayout::parse(&vec![b's'; found]), too_long);
+    }
+
+    #[test]
+    fn the_first_difference_is_told_by_member() {
+        let of = |here: &str, there: &str| {
+            let whole = |body: &str| parsed(&format!("shmlay1;le;{body}"));
+            whole(here).first_difference(&whole(there))
+        };
+        let point = "s16,8{0:x:f64;8:y:f64}";
+        for (here, there, told) in [
+            (point, "s16,8{0:y:f64;8:x:f64}", "member `x` here is named `y` there"),
+            (point, "s16,8{0:x:f64;8:y:i64}", "member `y`: f64 here, i64 there"),
+            (point, "s24,8{0:x:f64;16:y:f64}", "member `y`: at offset 8 here, 16 there"),
+            (point, "s8,8{0:x:f64}", "member `y` exists here only"),
+            ("s8,8{0:x:f64}", point, "member `y` exists there only"),
+            (
+                point,
+                "s32,16{0:x:f64;8:y:f64}",
+                "a sample has 16 bytes aligned to 8 here, 32 aligned to 16 there",
+            ),
+            (
+                "s8,4{0:i:s8,4{0:a:u32;4:b:u32}}",
+                "s8,4{0:i:s8,4{0:a:u32;4:b:f32}}",
+                "member `i.b`: u32 here, f32 there",
+            ),
+            (
+                "s8,4{0:i:s8,4{0:a:u32;4:b:u32}}",
+                "s8,8{0:i:s8,8{0:a:u32;4:b:u32}}",
+                "member `i` has 8 bytes aligned to 4 here, 8 aligned to 8 there",
+            ),
+            (
+                "s8,4{0:i:[2*s4,4{0:a:u32}]}",
+                "s4,4{0:i:s4,4{0:a:u32}}",
+                "member `i`: [2*a struct of 4 bytes] here, a struct of 4 bytes there",
+            ),
+        ] {
+            assert_eq!(of(here, there).as_deref(), Some(told));
+            assert_eq!(of(here, here), None);
+        }
+        assert_eq!(
+            parsed("shmlay1;le;s1,1{0:a:u8}")
+                .first_difference(&parsed("shmlay1;be;s1,1{0:a:u8}"))
+                .as_deref(),
+            Some("numbers are little-endian here, big-endian there")
+        );
+    }
+
+    /// Possible structures, some levels deep.
+    fn structure() -> impl Strategy<Value = Struct> {
+        let scalar = (0..Scalar::ALL.len()).prop_map(|index| Element::Scalar(Scalar::ALL[index]));
+        let leaf = vec((0..9_u64, scalar, proptest::option::of(1..5_u64)), 1..5).prop_map(build);
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            let scalar = Just(Element::Scalar(Scalar::E32));
+            let element = prop_oneof![scalar, inner.prop_map(Element::Struct)];
+            vec((0..9_u64, element, proptest::option::of(1..5_u64)), 1..5).prop_map(build)
+        })
+    }
+
+    /// Lays members out one behind the other, each behind so many free octets.
+    fn build(parts: Vec<(u64, Element, Option<u64>)>) -> Struct {
+        let mut structure = Struct { size: 0, align: 1, members: Vec::new() };
+        for (index, (gap, element, count)) in parts.into_iter().enumerate() {
+            let align = match &element {
+                Element::Scalar(scalar) => scalar.size() as u64,
+                Element::Struct(of) => of.align,
+            };
+            let offset = (structure.size + gap).next_multiple_of(align);
+            let member = Member { offset, name: format!("m{index}"), count, element };
+            structure.size = offset + member.size().expect("small");
+            structure.align = structure.align.max(align);
+            structure.members.push(member);
+        }
+        structure.size = structure.size.next_multiple_of(structure.align);
+        structure
+    }
+
+    fn config() -> ProptestConfig {
+        let mut config = ProptestConfig { cases: CASES, ..ProptestConfig::default() };
+        if cfg!(miri) {
+            // Miri has no files to keep failures in.
+            config.failure_persistence = None;
+        }
+        config
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn every_possible_layout_is_parsed_back(root in structure(), big_endian: bool) {
+            let layout = ParsedLayout { big_endian, root };
+            prop_assert_eq!(parse(&layout.to_string()), Ok(layout));
+        }
+
+        #[test]
+        fn octets_that_are_parsed_are_canonical(
+            root in structure(),
+            edits in vec((any::<proptest::sample::Index>(), "[0-9a-z:;,*{}\\[\\]]"), 1..4),
+        ) {
+            let mut octets = ParsedLayout { big_endian: false, root }.to_string().into_bytes();
+            for (index, octet) in edits {
+                let at = index.index(octets.len());
+                octets[at] = octet.as_bytes()[0];
+            }
+            if let Ok(layout) = ParsedLayout::parse(&octets) {
+                prop_assert_eq!(layout.to_string().into_bytes(), octets);
+            }
+        }
+
+        #[test]
+        fn any_octets_are_survived(octets in vec(any::<u8>(), 0..300), head: bool) {
+            let mut text = if head { b"shmlay1;le;s".to_vec() } else { Vec::new() };
+            text.extend_from_slice(&octets);
+            let _ = ParsedLayout::parse(&text);
+        }
+
+        #[test]
+        fn layouts_differ_exactly_when_their_strings_do(a in structure(), b in structure()) {
+            let [a, b] = [a, b].map(|root| ParsedLayout { big_endian: false, root });
+            prop_assert_eq!(a.first_difference(&b).is_some(), a.to_string() != b.to_string());
+            prop_assert_eq!(a.first_difference(&a), None);
+        }
+    }
+}

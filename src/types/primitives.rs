@@ -2,7 +2,7 @@
 
 use super::{
     FlatStruct, KeyHolder, Layout, Scalar, ValueKind,
-    derive_support::{ArrayName, BadValue},
+    derive_support::{ArrayName, BadValue, assert_has_elements},
 };
 
 macro_rules! numbers {
@@ -70,7 +70,7 @@ unsafe impl FlatStruct for bool {
 unsafe impl<T: FlatStruct, const N: usize> FlatStruct for [T; N] {
     const TYPE_NAME: &'static str = ArrayName::<T, N>::NAME;
     const LAYOUT: &'static Layout = {
-        assert!(N > 0, "an array without elements has no layout: leave the member out");
+        assert_has_elements(N);
         &Layout::Array { count: N, element: T::LAYOUT }
     };
     const IN_PLACE: bool = T::IN_PLACE;
