@@ -48,7 +48,7 @@ impl UnlinkedFile {
     }
 
     fn named(dir: &Path, mode: u32) -> io::Result<UnlinkedFile> {
-        let temp = dir.join(format!("{TEMP_PREFIX}{:016x}", rand::random::<u64>()));
+        let temp = dir.join(format!("{TEMP_PREFIX}{:016x}", super::random_u64()));
         let file = OpenOptions::new()
             .read(true)
             .write(true)

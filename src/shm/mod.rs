@@ -20,6 +20,7 @@ pub mod futex;
 mod lock;
 mod memory;
 pub mod object;
+mod random;
 pub mod sigbus;
 #[cfg(test)]
 pub(crate) mod test_support;
@@ -27,8 +28,10 @@ pub(crate) mod test_support;
 pub use clock::{monotonic_ns, realtime_ns};
 pub use cpu::prefetch_write;
 pub use error::ShmError;
+pub(crate) use file::{TEMP_PREFIX, open_regular};
 pub use file::{publish_new, read_small, replace};
 pub use fork::{CloseOnFork, ProcessStamp};
 pub use lock::{LockState, OfdLock};
 pub use memory::{MapOptions, MappedWords, Memory, SharedWords};
 pub use object::{Access, FileId, ObjectInfo, ObjectName, SHM_DIR, SharedObject};
+pub use random::random_u64;
