@@ -1,7 +1,7 @@
 //! Removing what the dead left behind.
 //!
-//! Everything carries the id of the node it belongs to, in its name (objects, lock files, registry
-//! entries) or as its contents (flinks). A node is dead when neither its lock file nor its bell is
+//! Everything carries the id of the node it belongs to, in its name (objects, lock files) or in its
+//! contents (flinks; what a [`Sweeper`] looks after). A node is dead when neither its lock file nor its bell is
 //! locked. Removing a name does not take the memory from those who have it mapped.
 //!
 //! *Several runtime dirs of one user* share `/dev/shm`. A node's bell is found from any of them and
@@ -20,6 +20,7 @@
 //! with the id of its new owner (new names first, then the flink, then the old names go), so that
 //! names stay true.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, Metadata};
 use std::io;
@@ -81,15 +82,17 @@ impl std::fmt::Debug for SweepOptions {
     }
 }
 
-/// Sweeps what does not carry a node id where the janitor looks for it.
+/// Sweeps what does not carry a node id where the janitor looks for it: the registry, whose format this
+/// room does not know.
 pub trait Sweeper: Send + Sync {
     /// Looks for things of dead nodes and, if `remove`, removes them; returns what it found.
     ///
-    /// `is_dead` is true only for a node that is proved dead and that this runtime dir looks after.
+    /// `is_gone` is true for a node that is proved dead, or of which there is neither lock file nor bell:
+    /// for what is only good for finding a living node.
     fn sweep(
         &self,
         dir: &RuntimeDir,
-        is_dead: &mut dyn FnMut(NodeId) -> bool,
+        is_gone: &dyn Fn(NodeId) -> bool,
         remove: bool,
     ) -> Vec<Finding>;
 }
@@ -236,8 +239,6 @@ struct Sweep<'a> {
     deaths: HashMap<NodeId, SystemTime>,
     /// Nodes of which something stays.
     needed: BTreeSet<NodeId>,
-    /// The registry and its subdirectories.
-    rooms: Vec<PathBuf>,
     report: Report,
 }
 
@@ -258,7 +259,6 @@ pub fn sweep(dir: &RuntimeDir, options: &SweepOptions) -> Result<Report, Livenes
         states: HashMap::new(),
         deaths: HashMap::new(),
         needed: BTreeSet::new(),
-        rooms: Vec::new(),
         report: Report::default(),
     };
     let flinks = sweep.list_flinks()?;
@@ -269,7 +269,6 @@ pub fn sweep(dir: &RuntimeDir, options: &SweepOptions) -> Result<Report, Livenes
         .collect();
     sweep.segments(&durable)?;
     sweep.flinks(flinks);
-    sweep.registry()?;
     sweep.help();
     sweep.nodes()?;
     sweep.temporary_files();
@@ -494,46 +493,16 @@ impl Sweep<'_> {
         }
     }
 
-    /// Entries of the registry, and of its subdirectories, whose names start with a node id.
-    fn registry(&mut self) -> Result<(), LivenessError> {
-        let registry = self.dir.registry();
-        let mut rooms = vec![registry.clone()];
-        for (path, _, meta) in list_dir(&registry)? {
-            if meta.is_dir() {
-                rooms.push(path);
-            }
-        }
-        for room in &rooms {
-            // A room may be removed while we look.
-            for (path, name, meta) in list_dir(room).unwrap_or_default() {
-                let node = name.get(..16).and_then(|id| id.parse::<NodeId>().ok());
-                let ends = matches!(name.as_bytes().get(16), None | Some(b'-' | b'.'));
-                let Some(node) = node.filter(|_| ends && meta.is_file()) else { continue };
-                let verdict = match self.may_go(node) {
-                    Err(Keep::Unattributed) if self.state(node) == State::NoTrace => {
-                        // An entry is only good for finding a living node.
-                        self.remove(|| remove_same(&path, &meta))
-                    }
-                    Err(keep) => Verdict::Keep(keep),
-                    Ok(()) => self.remove(|| remove_same(&path, &meta)),
-                };
-                self.found(FoundKind::Registry, path, Some(node), meta.len(), verdict);
-            }
-            if self.options.remove && *room != registry {
-                // Fails if it is not empty, as it should.
-                let _ = fs::remove_dir(room);
-            }
-        }
-        self.rooms = rooms;
-        Ok(())
-    }
-
     fn help(&mut self) {
-        let (dir, remove) = (self.dir, self.options.remove);
-        for helper in &self.options.helpers {
-            let found = helper.sweep(dir, &mut |node| self.state(node) == State::Dead, remove);
-            for Finding { kind, path, node, bytes, verdict } in found {
-                self.found(kind, path, node, bytes, verdict);
+        let (dir, options) = (self.dir, self.options);
+        for helper in &options.helpers {
+            let this = RefCell::new(&mut *self);
+            let is_gone = |node| {
+                let state = this.borrow_mut().state(node);
+                matches!(state, State::Dead | State::OtherDir(_) | State::NoTrace)
+            };
+            for found in helper.sweep(dir, &is_gone, options.remove) {
+                self.found(found.kind, found.path, found.node, found.bytes, found.verdict);
             }
         }
     }
@@ -583,13 +552,13 @@ impl Sweep<'_> {
 
     /// What somebody died over making, where unnamed files cannot be had.
     fn temporary_files(&mut self) {
-        let mut dirs = std::mem::take(&mut self.rooms);
-        dirs.extend([
+        let dirs = [
             PathBuf::from(SHM_DIR),
             self.dir.path().to_path_buf(),
             self.dir.nodes(),
             self.dir.segments(),
-        ]);
+            self.dir.registry(),
+        ];
         for (path, name, meta) in dirs.iter().filter_map(|dir| list_dir(dir).ok()).flatten() {
             if !name.starts_with(TEMP_PREFIX) || !meta.is_file() || meta.uid() != self.uid {
                 continue;

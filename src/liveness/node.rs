@@ -11,7 +11,8 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use super::bell::{BELL_BITS, Bell, BellBit};
 use super::janitor::{self, SweepOptions};
 use super::names::OBJECT_PREFIX;
-use super::{LivenessError, NodeId, RuntimeDir};
+use super::peer::Peers;
+use super::{LivenessError, NodeId, PeerNode, RemoteBell, RuntimeDir};
 use crate::shm::{OfdLock, ProcessStamp, ShmError, object};
 
 /// How often something is served that asks for it. Nothing ticks faster.
@@ -82,6 +83,7 @@ struct Core {
     options: NodeOptions,
     served: Mutex<Vec<Weak<dyn Serviced>>>,
     stop: AtomicBool,
+    peers: Peers,
     /// How many readers each bit of the bell stands for.
     bits: [AtomicU32; BELL_BITS as usize],
 }
@@ -110,6 +112,7 @@ impl Node {
             options,
             served: Mutex::new(Vec::new()),
             stop: AtomicBool::new(false),
+            peers: Peers::default(),
             bits: [const { AtomicU32::new(0) }; BELL_BITS as usize],
         });
         // With the node's own names in place and locked, so that they are not taken for leftovers.
@@ -152,6 +155,28 @@ impl Node {
     /// [`LivenessError::Forked`].
     pub fn check_process(&self) -> Result<(), LivenessError> {
         if self.core.stamp.is_current() { Ok(()) } else { Err(LivenessError::Forked) }
+    }
+
+    /// Finds a node of user `uid`, in this runtime dir, in that user's default one, or by its bell. All
+    /// who ask for the same one while it is in use share one descriptor.
+    ///
+    /// # Errors
+    ///
+    /// As for [`PeerNode::open`], and [`LivenessError::Forked`].
+    pub fn peer(&self, id: NodeId, uid: u32) -> Result<Arc<PeerNode>, LivenessError> {
+        self.check_process()?;
+        self.core.peers.node(&self.core.dir, id, uid)
+    }
+
+    /// Opens the bell of a node of user `uid`. All who ask for the same one while it is in use share one
+    /// mapping.
+    ///
+    /// # Errors
+    ///
+    /// As for [`RemoteBell::open`], and [`LivenessError::Forked`].
+    pub fn peer_bell(&self, id: NodeId, uid: u32) -> Result<Arc<RemoteBell>, LivenessError> {
+        self.check_process()?;
+        self.core.peers.bell(id, uid)
     }
 
     /// Has the service thread look after something until it is dropped; it is served at once, for the

@@ -1,10 +1,12 @@
 //! Another node, and whether it is alive.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::{LivenessError, NodeId, RuntimeDir};
+use super::{LivenessError, NodeId, RemoteBell, RuntimeDir};
 use crate::shm::{self, Access, LockState, SharedObject, ShmError};
 
 /// A node whose death can be proved.
@@ -87,5 +89,55 @@ fn open_owned(path: &Path, uid: u32) -> Result<File, LivenessError> {
     } else {
         let path = path.to_path_buf();
         Err(LivenessError::WrongOwner { path, expected: uid, found: meta.uid() })
+    }
+}
+
+/// The peers of a node that are in use: one descriptor and one mapping for each, however many segments
+/// they share with us.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    nodes: Cache<PeerNode>,
+    bells: Cache<RemoteBell>,
+}
+
+impl Peers {
+    pub(crate) fn node(
+        &self,
+        own: &RuntimeDir,
+        id: NodeId,
+        uid: u32,
+    ) -> Result<Arc<PeerNode>, LivenessError> {
+        self.nodes.get(id, uid, || PeerNode::open(&own.with_default_of(uid), id))
+    }
+
+    pub(crate) fn bell(&self, id: NodeId, uid: u32) -> Result<Arc<RemoteBell>, LivenessError> {
+        self.bells.get(id, uid, || RemoteBell::open(id, uid))
+    }
+}
+
+#[derive(Debug)]
+struct Cache<T>(Mutex<HashMap<(NodeId, u32), Weak<T>>>);
+
+impl<T> Default for Cache<T> {
+    fn default() -> Cache<T> {
+        Cache(Mutex::new(HashMap::new()))
+    }
+}
+
+impl<T> Cache<T> {
+    fn get(
+        &self,
+        id: NodeId,
+        uid: u32,
+        open: impl FnOnce() -> Result<T, LivenessError>,
+    ) -> Result<Arc<T>, LivenessError> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = known.get(&(id, uid)).and_then(Weak::upgrade) {
+            return Ok(value);
+        }
+        let value = Arc::new(open()?);
+        known.retain(|_, value| value.strong_count() > 0);
+        known.insert((id, uid), Arc::downgrade(&value));
+        Ok(value)
     }
 }
