@@ -19,7 +19,7 @@ use dds_shm::liveness::{
     BellBit, LivenessError, Node, NodeId, NodeOptions, PeerNode, RemoteBell, RuntimeDir,
     SegmentName, Serve, Serviced, SweepOptions, recovery_lock, sweep,
 };
-use dds_shm::shm::{Access, SharedObject, ShmError, object};
+use dds_shm::shm::{Access, ObjectName, SharedObject, ShmError, object};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{ForkResult, Pid, fork, geteuid};
 
@@ -178,6 +178,20 @@ fn another_process() {
             say(matches!(error, Err(LivenessError::NotWritable { .. })));
             say(error.unwrap_err());
         }
+        "full" => {
+            let dir = open();
+            let hog = object_name("dds-shm-test-hog");
+            let error = SharedObject::create(&hog, 1 << 20, 0o600).unwrap_err();
+            say(matches!(error, ShmError::NoSpace { needed: 1_048_576, free: 1..=65536, .. }));
+            assert_eq!(object::stat(&hog).unwrap(), None);
+            while SharedObject::create(&object_name(&format!("x{}", NodeId::random())), 4096, 0o600)
+                .is_ok()
+            {}
+            let error = Node::new(&dir, no_janitor()).unwrap_err();
+            say(matches!(error, LivenessError::Shm(ShmError::NoSpace { needed: 4096, .. })));
+            // The lock file that was made before is not left behind.
+            say(fs::read_dir(dir.nodes()).unwrap().count());
+        }
         "stranger" => {
             // A node of another user, whose runtime dir we are told, but may not read its bell.
             await_go();
@@ -189,6 +203,10 @@ fn another_process() {
         }
         other => panic!("no such role: {other}"),
     }
+}
+
+fn object_name(name: &str) -> ObjectName {
+    ObjectName::new(name).unwrap()
 }
 
 fn make_segment(node: NodeId) -> SegmentName {
@@ -744,6 +762,20 @@ fn a_dir_that_cannot_be_written_is_an_error_that_says_so() {
     if geteuid().is_root() {
         let _ = std::os::unix::fs::chown(home.dir.path(), Some(0), Some(0));
     }
+}
+
+#[test]
+fn a_full_shm_is_an_error_that_says_how_much_is_missing() {
+    let home = Home::new();
+    // A `/dev/shm` of its own, and small.
+    let mut command = Command::new("unshare");
+    let script = "mount -t tmpfs -o size=64k tmpfs /dev/shm && exec \"$0\" \"$@\"";
+    command.args(["--map-root-user", "--mount", "sh", "-c", script]);
+    command.arg(std::env::current_exe().unwrap());
+    let child = Child::start(command, "full", home.dir.path());
+    assert_eq!(child.line(), "true");
+    assert_eq!(child.line(), "true");
+    assert_eq!(child.line(), "0");
 }
 
 #[test]
