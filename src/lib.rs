@@ -14,3 +14,8 @@ pub mod types;
 pub mod wire;
 
 pub use types::{FlatError, FlatStruct, ParsedLayout, TypeHash};
+
+pub use slots::{
+    ExpectedType, FlatLoan, FlatReader, FlatSample, FlatWriter, FlowPolicy, InMemorySlotAllocator,
+    PosixSlotAllocator, ReaderOptions, SampleInfo, SegmentOptions, SlotBackend, SlotError,
+};

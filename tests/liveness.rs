@@ -627,7 +627,7 @@ fn a_bell_wakes_another_process() {
         std::thread::yield_now();
     }
     fence(Ordering::SeqCst);
-    assert!(bell.ring_data(BellBit::new(1023)));
+    assert!(bell.ring_data([BellBit::new(1023)]));
     assert_eq!(child.line(), "true [1023]");
     assert_eq!(child.line(), "ready");
     let start = Instant::now();

@@ -400,12 +400,15 @@ impl RemoteBell {
         doorbell::is_awaited(&self.words, DATA)
     }
 
-    /// Wakes who waits for samples, if somebody does, and leaves word that `bit` rang; says whether
-    /// somebody slept. A system call only then.
+    /// Wakes who waits for samples, if somebody does, and leaves word that these bits rang; says
+    /// whether somebody slept. A system call only then.
     ///
     /// Needs the same fence as [`sleeps`](RemoteBell::sleeps). Does nothing in a forked child.
-    pub fn ring_data(&self, bit: BellBit) -> bool {
-        self.stamp.is_current() && doorbell::ring(&self.words, DATA, || mark(&self.words, bit))
+    pub fn ring_data(&self, bits: impl IntoIterator<Item = BellBit>) -> bool {
+        self.stamp.is_current()
+            && doorbell::ring(&self.words, DATA, || {
+                bits.into_iter().for_each(|bit| mark(&self.words, bit));
+            })
     }
 
     /// Wakes the node's service thread: something in a segment needs its attention. Contains the

@@ -27,6 +27,16 @@ pub enum EntryStatus {
     Refused = 3,
 }
 
+impl EntryStatus {
+    /// The status in a `State` word, if it is one.
+    #[must_use]
+    pub fn of(word: u64) -> Option<Self> {
+        [Self::Vacant, Self::Admitted, Self::Disconnected, Self::Refused]
+            .into_iter()
+            .find(|status| *status as u64 == word & 0xff)
+    }
+}
+
 /// What a reader asks of the owner in its `Request` word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -41,43 +51,67 @@ pub enum Request {
     Leave = 3,
 }
 
+/// The state byte of the `OwnerState` word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum OwnerState {
+    /// Being made or adopted.
+    Starting = 0,
+    /// Published to.
+    Alive = 1,
+    /// Closed by its owner: no more will come.
+    Closed = 2,
+    /// Replaced by another incarnation: take what is left, then follow the flink.
+    Replaced = 3,
+}
+
+impl OwnerState {
+    /// The state in an `OwnerState` word, if it is one.
+    #[must_use]
+    pub fn of(word: u64) -> Option<Self> {
+        [Self::Starting, Self::Alive, Self::Closed, Self::Replaced]
+            .into_iter()
+            .find(|state| *state as u64 == word & 0xff)
+    }
+}
+
 /// An epoch and a small code in one word.
 pub(crate) const fn tagged(epoch: u64, code: u8) -> u64 {
     epoch << 8 | code as u64
 }
 
 /// What the owner knows of one entry; the truth, of which the entry's `State` word is a copy.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Entry {
-    epoch: u64,
-    status: EntryStatus,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Entry {
+    pub(super) epoch: u64,
+    pub(super) status: EntryStatus,
     /// The last value loaded of its cursor. Cursors never go back, so it is a lower bound.
-    seen: u64,
+    pub(super) seen: u64,
 }
 
 /// The owner-private half of the slot protocol for one segment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OwnerCore {
-    slots: u32,
+    pub(super) slots: u32,
     /// Highest sequence number given out.
-    head: u64,
+    pub(super) head: u64,
     /// `(head + 1) % slots`, kept to save the division.
-    next_dir: SlotIndex,
+    pub(super) next_dir: SlotIndex,
     /// Where the search for a slot starts.
-    position: SlotIndex,
+    pub(super) position: SlotIndex,
     /// What each slot holds, 0 for nothing: never loaded from the segment.
-    seqs: Vec<u64>,
-    loaned: Vec<bool>,
-    entries: Vec<Entry>,
+    pub(super) seqs: Vec<u64>,
+    pub(super) loaned: Vec<bool>,
+    pub(super) entries: Vec<Entry>,
     /// Readers whose hazard and holds count: admitted or disconnected, not proven dead.
-    live: ReaderSet,
+    pub(super) live: ReaderSet,
     /// Readers that are served: admitted and not disconnected.
-    connected: ReaderSet,
+    pub(super) connected: ReaderSet,
     /// Readers that may hold up the owner while connected.
-    blocking: ReaderSet,
+    pub(super) blocking: ReaderSet,
     /// A lower bound of every live reader's cursor. Thrown away at admission and return.
-    min_seen: u64,
-    history: History,
+    pub(super) min_seen: u64,
+    pub(super) history: History,
 }
 
 impl OwnerCore {
@@ -181,8 +215,9 @@ impl OwnerCore {
         // for its hazard, never neither. Nobody changes these sets while the owner is in here.
         let blocking = self.connected.and(self.blocking).and(may_block);
         let mut slot = self.position;
+        let mut looked = ReaderSet::EMPTY;
         for _ in 0..self.slots {
-            if self.try_take(words, slot, blocking) {
+            if self.try_take(words, slot, blocking, &mut looked) {
                 self.loaned[slot.get()] = true;
                 self.seqs[slot.get()] = 0;
                 self.position = slot.next(self.slots);
@@ -199,6 +234,7 @@ impl OwnerCore {
         words: &W,
         slot: SlotIndex,
         blocking: ReaderSet,
+        looked: &mut ReaderSet,
     ) -> bool {
         if self.loaned[slot.get()] || self.history.keeps(slot) {
             return false;
@@ -206,7 +242,7 @@ impl OwnerCore {
         let old = self.seqs[slot.get()];
         let mut behind = ReaderSet::EMPTY;
         if old >= self.min_seen && old != 0 {
-            behind = self.look_at_cursors(words, old);
+            behind = self.look_at_cursors(words, old, looked);
             if !behind.and(blocking).is_empty() {
                 return false;
             }
@@ -226,20 +262,27 @@ impl OwnerCore {
         true
     }
 
-    /// Loads the cursors that are not known to be beyond `old`; who is still not beyond it?
+    /// Loads the cursors that are not known to be beyond `old`, each once in a pass over the ring;
+    /// who is still not beyond it?
     #[cold]
-    fn look_at_cursors<W: Words<SlotWord>>(&mut self, words: &W, old: u64) -> ReaderSet {
+    fn look_at_cursors<W: Words<SlotWord>>(
+        &mut self,
+        words: &W,
+        old: u64,
+        looked: &mut ReaderSet,
+    ) -> ReaderSet {
         let mut behind = ReaderSet::EMPTY;
         let mut min = u64::MAX;
         for reader in self.live.iter() {
             let entry = &mut self.entries[reader.get()];
-            if entry.seen <= old {
+            if entry.seen <= old && !looked.contains(reader) {
+                looked.insert(reader);
                 // Acquire: what the reader did with the sample happens before the slot is reused.
                 entry.seen =
                     entry.seen.max(words.load(SlotWord::Cursor(reader), Ordering::Acquire));
-                if entry.seen <= old {
-                    behind.insert(reader);
-                }
+            }
+            if entry.seen <= old {
+                behind.insert(reader);
             }
             min = min.min(entry.seen);
         }
@@ -323,6 +366,15 @@ impl OwnerCore {
         self.next_dir = self.next_dir.next(self.slots);
     }
 
+    /// The slot of the oldest kept sample.
+    #[must_use]
+    pub fn oldest_kept(&self) -> Option<SlotIndex> {
+        self.history
+            .slots()
+            .filter(|slot| self.seqs[slot.get()] != 0)
+            .min_by_key(|slot| self.seqs[slot.get()])
+    }
+
     /// Admits the reader that claimed an entry. `history`: it wants the samples that are kept.
     /// `start_sn`: the RTPS sequence number that the next sample, or the oldest kept one, has.
     ///
@@ -333,15 +385,14 @@ impl OwnerCore {
         reader: ReaderIndex,
         blocking: bool,
         history: bool,
-        start_sn: impl FnOnce(u64) -> i64,
+        start_sn: i64,
     ) -> u64 {
-        let oldest =
-            self.history.slots().map(|slot| self.seqs[slot.get()]).filter(|seq| *seq != 0).min();
-        let start = oldest.filter(|_| history).unwrap_or(self.head + 1);
+        let oldest = self.oldest_kept().filter(|_| history);
+        let start = oldest.map_or(self.head + 1, |slot| self.seqs[slot.get()]);
         words.store(SlotWord::Cursor(reader), start, Ordering::Relaxed);
         words.store(SlotWord::Reading(reader), 0, Ordering::Relaxed);
         words.store(SlotWord::Start(reader), start, Ordering::Relaxed);
-        words.store(SlotWord::StartSn(reader), start_sn(start) as u64, Ordering::Relaxed);
+        words.store(SlotWord::StartSn(reader), start_sn as u64, Ordering::Relaxed);
         words.store(SlotWord::JoinHead(reader), self.head, Ordering::Relaxed);
         self.live.insert(reader);
         self.connected.insert(reader);
@@ -413,10 +464,5 @@ impl OwnerCore {
         entry.epoch += u64::from(next_epoch);
         entry.status = status;
         words.store(SlotWord::State(reader), tagged(entry.epoch, status as u8), Ordering::Release);
-    }
-
-    /// Who holds `slot`, as far as the owner may believe it.
-    pub(crate) fn holders<W: Words<SlotWord>>(&self, words: &W, slot: SlotIndex) -> ReaderSet {
-        ReaderSet::from_bits(words.load(SlotWord::Hold(slot), Ordering::Acquire)).and(self.live)
     }
 }

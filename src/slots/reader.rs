@@ -119,7 +119,7 @@ impl ReaderCore {
         max_held: usize,
     ) -> Result<Self, NotServed> {
         let state = words.load(SlotWord::State(index), Ordering::Acquire);
-        match status_of(state) {
+        match EntryStatus::of(state) {
             Some(EntryStatus::Admitted) => {}
             Some(EntryStatus::Vacant) => return Err(NotServed::Pending),
             Some(EntryStatus::Refused) => return Err(NotServed::Refused),
@@ -170,7 +170,7 @@ impl ReaderCore {
 
     #[cold]
     fn not_served(&self, state: u64) -> NotServed {
-        match status_of(state) {
+        match EntryStatus::of(state) {
             Some(EntryStatus::Disconnected) if state >> 8 == self.served_as >> 8 => {
                 NotServed::Disconnected
             }
@@ -192,7 +192,7 @@ impl ReaderCore {
         if state == self.served_as {
             return Ok(true);
         }
-        match status_of(state) {
+        match EntryStatus::of(state) {
             Some(EntryStatus::Admitted) if state >> 8 == epoch + 1 => {
                 self.served_as = state;
                 Ok(true)
@@ -203,6 +203,38 @@ impl ReaderCore {
             }
             _ => Err(NotServed::Evicted),
         }
+    }
+
+    /// This reader in the next incarnation of the segment, where the owner put it at the same index
+    /// and epoch: it uses nothing there yet, and wants what comes next.
+    #[must_use]
+    pub fn moved(&self, slots: u32) -> Self {
+        Self {
+            slots,
+            position: SlotIndex(0),
+            reading: None,
+            held: Vec::with_capacity(self.held.capacity()),
+            owes_look: false,
+            ring_space: false,
+            ..self.clone()
+        }
+    }
+
+    /// Everything below `next` is done: for a reader that copies and marks, and takes nothing.
+    pub fn advance<W: Words<SlotWord>>(&mut self, words: &W, next: u64) {
+        if next > self.want {
+            self.want = next;
+            words.store(SlotWord::Cursor(self.index), next, Ordering::Release);
+            self.owes_look = true;
+            self.settle(words);
+        }
+    }
+
+    /// How many of the numbers in `from..to` were for this reader: what was published after it
+    /// joined, not history that was gone by then.
+    #[must_use]
+    pub fn owed(&self, from: u64, to: u64) -> u64 {
+        to.saturating_sub(from.max(self.join_head.saturating_add(1)))
     }
 
     /// Tells the owner that this reader goes away. Everything it used is released first.
@@ -320,14 +352,14 @@ impl ReaderCore {
 
     #[cold]
     fn skip<W: Words<SlotWord>>(&mut self, words: &W, next: u64, at: Option<SlotIndex>) -> Taken {
-        let first = self.want.max(self.join_head.saturating_add(1));
+        let missed = self.owed(self.want, next);
         self.want = next;
         if let Some(slot) = at {
             self.position = slot;
         }
         words.store(SlotWord::Cursor(self.index), next, Ordering::Release);
         self.owes_look = true;
-        Taken::Missed(next.saturating_sub(first))
+        Taken::Missed(missed)
     }
 
     /// Keeps the sample under the hazard by a hold bit, so that the hazard is free for the next.
@@ -386,8 +418,8 @@ impl ReaderCore {
     }
 }
 
-fn status_of(state: u64) -> Option<EntryStatus> {
-    [EntryStatus::Vacant, EntryStatus::Admitted, EntryStatus::Disconnected, EntryStatus::Refused]
-        .into_iter()
-        .find(|status| *status as u64 == state & 0xff)
+/// Gives back an entry that was claimed and not admitted yet.
+pub(crate) fn withdraw<W: Words<SlotWord>>(words: &W, reader: ReaderIndex) {
+    let epoch = words.load(SlotWord::State(reader), Ordering::Acquire) >> 8;
+    ask(words, reader, epoch, Request::Leave);
 }

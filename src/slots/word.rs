@@ -29,6 +29,8 @@ pub enum SlotWord {
     /// `Head` when the reader was admitted: a gap at or below it is history that was not kept, and
     /// no loss. Owner.
     JoinHead(ReaderIndex),
+    /// 1 if the owner can ring the reader's node, else the reader has to poll. Owner.
+    Rings(ReaderIndex),
     /// Next sequence number the reader wants: everything below is done or held. That reader (the
     /// owner before admission). Never goes back.
     Cursor(ReaderIndex),

@@ -1,0 +1,497 @@
+//! `SlotBackend`: a segment by handles, for hosts that keep their own books.
+//!
+//! Names and meaning are those of the slot trait that ZeroDDS has for its flat data. Reading copies;
+//! reading in place is [`SlotReader`](super::SlotReader)'s.
+
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::memory::SegmentMemory;
+use super::reader::withdraw;
+use super::segment_owner::{Reserved, SegmentOwner};
+use super::slot_reader::{Attached, claim, owner_is_over};
+use super::{
+    Committed, Identity, Incarnation, Located, NotServed, ReaderCore, ReaderIndex, ReaderOptions,
+    ReaderSet, SampleHeader, SampleInfo, SlotError, SlotIndex, SlotWord, space_bell,
+};
+use crate::liveness::{BitLease, Node};
+use crate::sync::{Ordering, Words};
+use crate::types::TypeHash;
+
+/// A loan, or a sample that was seen in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SlotHandle {
+    incarnation: Incarnation,
+    slot: SlotIndex,
+    /// Sequence number of a sample; ticket of a loan, which has bit 63 set.
+    number: u64,
+}
+
+const TICKET: u64 = 1 << 63;
+
+impl SlotHandle {
+    /// The slot.
+    #[must_use]
+    pub fn slot(&self) -> usize {
+        self.slot.get()
+    }
+
+    /// The sequence number of the sample, `None` for a loan.
+    #[must_use]
+    pub fn seq(&self) -> Option<u64> {
+        (self.number & TICKET == 0).then_some(self.number)
+    }
+
+    fn stale(&self) -> SlotError {
+        SlotError::StaleHandle { slot: self.slot.get(), seq: self.seq().unwrap_or(0) }
+    }
+}
+
+/// How far a segment has come: a number that changes with every commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u64);
+
+/// The payload of a loan, borrowed from its backend.
+#[derive(Debug)]
+pub struct LoanBytes<'b> {
+    payload: *mut u8,
+    len: usize,
+    backend: PhantomData<&'b mut [u8]>,
+}
+
+impl std::ops::Deref for LoanBytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: made by `slot_data` for a live loan, which hands it out once.
+        unsafe { std::slice::from_raw_parts(self.payload, self.len) }
+    }
+}
+
+impl std::ops::DerefMut for LoanBytes<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref`, borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.payload, self.len) }
+    }
+}
+
+/// A segment of slots: one owner that reserves, fills and commits, readers that find and read.
+///
+/// All methods may be called from any thread. None blocks but [`wait`](Self::wait), and
+/// [`reserve_slot`](Self::reserve_slot) where the segment's flow policy waits for readers.
+pub trait SlotBackend: Send + Sync {
+    /// Takes a slot for the next sample. Unread samples of reliable readers in `active_readers` are
+    /// not replaced.
+    ///
+    /// # Errors
+    /// [`SlotError::NotOwner`], [`SlotError::NoFreeSlot`], [`SlotError::Timeout`].
+    fn reserve_slot(&self, active_readers: ReaderSet) -> Result<SlotHandle, SlotError>;
+
+    /// The payload of a loan, to be filled in place. Given out once for each loan.
+    ///
+    /// # Errors
+    /// [`SlotError::StaleHandle`] for anything but a live loan, or if it was given out before.
+    fn slot_data(&self, handle: SlotHandle) -> Result<LoanBytes<'_>, SlotError>;
+
+    /// Copies `bytes` into a loan and publishes it.
+    ///
+    /// # Errors
+    /// [`SlotError::StaleHandle`], [`SlotError::SampleTooLarge`] (the loan stays),
+    /// [`SlotError::NotOwner`].
+    fn commit_slot(&self, handle: SlotHandle, bytes: &[u8]) -> Result<Committed, SlotError>;
+
+    /// Publishes the first `len` bytes of a loan that was filled in place. Never copies.
+    ///
+    /// # Errors
+    /// As [`commit_slot`](Self::commit_slot).
+    fn commit_in_place(&self, handle: SlotHandle, len: usize) -> Result<Committed, SlotError>;
+
+    /// Gives a loan back unpublished.
+    ///
+    /// # Errors
+    /// [`SlotError::StaleHandle`], [`SlotError::NotOwner`].
+    fn discard_slot(&self, handle: SlotHandle) -> Result<(), SlotError>;
+
+    /// A copy of a sample, checked to be whole.
+    ///
+    /// # Errors
+    /// [`SlotError::StaleHandle`] if the slot holds another sample by now.
+    fn read_slot(&self, handle: SlotHandle) -> Result<(SampleHeader, Vec<u8>), SlotError>;
+
+    /// The sample with the lowest sequence number that `reader` has not marked.
+    ///
+    /// # Errors
+    /// [`SlotError::WrongReader`], [`SlotError::WriterLost`] once everything is read,
+    /// [`SlotError::Refused`], [`SlotError::Evicted`].
+    fn next_unread_slot(&self, reader: ReaderIndex) -> Result<Option<SlotHandle>, SlotError>;
+
+    /// `reader` is done with a sample. In any order; marking one that was replaced meanwhile does
+    /// nothing to the new one.
+    ///
+    /// # Errors
+    /// [`SlotError::WrongReader`], [`SlotError::StaleHandle`] for a handle of another incarnation
+    /// or of a loan.
+    fn mark_read(&self, handle: SlotHandle, reader: ReaderIndex) -> Result<(), SlotError>;
+
+    /// The participant of `reader` is gone (SPDP lease expiry, dispose): it blocks nobody any more.
+    ///
+    /// # Errors
+    /// [`SlotError::NotOwner`], [`SlotError::WrongReader`].
+    fn mark_reader_disconnected(&self, reader: ReaderIndex) -> Result<(), SlotError>;
+
+    /// How many slots there are.
+    fn slot_count(&self) -> usize;
+    /// Bytes from one slot to the next.
+    fn slot_total_size(&self) -> usize;
+    /// Payload bytes that fit a slot.
+    fn slot_capacity(&self) -> usize;
+    /// Hash of the samples' layout.
+    fn type_hash(&self) -> Option<TypeHash>;
+
+    /// How far the segment has come.
+    fn generation(&self) -> Generation;
+
+    /// Waits until the segment has come further than `seen`, or its writer is gone, or `timeout` is
+    /// over. Returns how far it has come.
+    fn wait(&self, seen: Generation, timeout: Duration) -> Generation;
+}
+
+/// What both allocators are made of: the owner's half, the readers' half, or both.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) identity: Identity,
+    pub(crate) owner: Option<Arc<SegmentOwner>>,
+    tickets: Mutex<Tickets>,
+    pub(crate) attached: Option<Attached>,
+    readers: Mutex<Vec<MarkingReader>>,
+    pub(crate) node: Option<Arc<Node>>,
+}
+
+/// The loans that are out, by slot.
+#[derive(Debug, Default)]
+struct Tickets {
+    last: u64,
+    out: Vec<Ticket>,
+}
+
+#[derive(Debug)]
+struct Ticket {
+    number: u64,
+    reserved: Reserved,
+    data_given: bool,
+}
+
+// SAFETY: the payload pointer of a loan leads into memory that any thread may use.
+unsafe impl Send for Ticket {}
+
+/// A reader that copies and marks, in any order.
+#[derive(Debug)]
+struct MarkingReader {
+    index: ReaderIndex,
+    core: Option<ReaderCore>,
+    /// Marked above the cursor.
+    done: BTreeSet<u64>,
+    /// Its bit of the node's bell, for as long as it is attached.
+    _bit: Option<BitLease>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Backend {
+    pub(crate) fn new(
+        identity: Identity,
+        owner: Option<Arc<SegmentOwner>>,
+        attached: Option<Attached>,
+        node: Option<Arc<Node>>,
+    ) -> Self {
+        let (tickets, readers) = (Mutex::default(), Mutex::default());
+        Self { identity, owner, tickets, attached, readers, node }
+    }
+
+    fn memory(&self) -> Result<Arc<SegmentMemory>, SlotError> {
+        match (&self.attached, &self.owner) {
+            (Some(attached), _) => Ok(Arc::clone(&attached.memory)),
+            (None, Some(owner)) => Ok(owner.memory()),
+            (None, None) => Err(SlotError::NotOwner),
+        }
+    }
+
+    fn owner(&self) -> Result<&Arc<SegmentOwner>, SlotError> {
+        self.owner.as_ref().ok_or(SlotError::NotOwner)
+    }
+
+    /// Registers a reader on this side.
+    pub(crate) fn add_reader(&self, options: &ReaderOptions) -> Result<ReaderIndex, SlotError> {
+        let attached = self.attached.as_ref().ok_or(SlotError::NotOwner)?;
+        let bit = self.node.as_ref().map(|node| node.lease_bit());
+        let index = claim(attached, options, self.node.as_deref(), bit.as_ref())?;
+        let done = BTreeSet::new();
+        locked(&self.readers).push(MarkingReader { index, core: None, done, _bit: bit });
+        self.ring_owner();
+        Ok(index)
+    }
+
+    fn ring_owner(&self) {
+        match (&self.attached, &self.owner) {
+            (Some(Attached { owner: Some(owner), .. }), _) => owner.ring_service(),
+            (_, Some(owner)) => owner.serve_now(false),
+            _ => {}
+        }
+    }
+
+    fn take_ticket(&self, handle: SlotHandle) -> Result<Ticket, SlotError> {
+        let mut tickets = locked(&self.tickets);
+        let at = self.find_ticket(&tickets, handle)?;
+        Ok(tickets.out.swap_remove(at))
+    }
+
+    fn find_ticket(&self, tickets: &Tickets, handle: SlotHandle) -> Result<usize, SlotError> {
+        self.owner()?;
+        let here = handle.incarnation == self.identity.incarnation;
+        (tickets.out.iter())
+            .position(|ticket| {
+                here && ticket.number == handle.number && ticket.reserved.slot == handle.slot
+            })
+            .ok_or_else(|| handle.stale())
+    }
+
+    fn sample_seq(&self, handle: SlotHandle) -> Result<u64, SlotError> {
+        let here = handle.incarnation == self.identity.incarnation;
+        handle.seq().filter(|_| here).ok_or_else(|| handle.stale())
+    }
+}
+
+/// Who is made of a [`Backend`].
+pub(crate) trait HasBackend: Send + Sync {
+    fn backend(&self) -> &Backend;
+}
+
+impl<T: HasBackend> SlotBackend for T {
+    fn reserve_slot(&self, active_readers: ReaderSet) -> Result<SlotHandle, SlotError> {
+        let reserved = self.backend().owner()?.reserve(active_readers)?;
+        let mut tickets = locked(&self.backend().tickets);
+        tickets.last += 1;
+        let number = tickets.last | TICKET;
+        tickets.out.push(Ticket { number, reserved, data_given: false });
+        Ok(SlotHandle {
+            incarnation: self.backend().identity.incarnation,
+            slot: reserved.slot,
+            number,
+        })
+    }
+
+    fn slot_data(&self, handle: SlotHandle) -> Result<LoanBytes<'_>, SlotError> {
+        let mut tickets = locked(&self.backend().tickets);
+        let at = self.backend().find_ticket(&tickets, handle)?;
+        let ticket = &mut tickets.out[at];
+        if std::mem::replace(&mut ticket.data_given, true) {
+            return Err(handle.stale());
+        }
+        let len = self.slot_capacity();
+        Ok(LoanBytes { payload: ticket.reserved.payload, len, backend: PhantomData })
+    }
+
+    fn commit_slot(&self, handle: SlotHandle, bytes: &[u8]) -> Result<Committed, SlotError> {
+        let capacity = self.slot_capacity();
+        if bytes.len() > capacity {
+            return Err(SlotError::SampleTooLarge { sample: bytes.len(), capacity });
+        }
+        let ticket = self.backend().take_ticket(handle)?;
+        // SAFETY: the slot is this loan's, `bytes` fits its capacity, and the ticket that gave
+        // `slot_data` its borrow is gone with this call.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), ticket.reserved.payload, bytes.len());
+        }
+        self.backend().owner()?.commit(ticket.reserved.slot, bytes.len(), &SampleInfo::default())
+    }
+
+    fn commit_in_place(&self, handle: SlotHandle, len: usize) -> Result<Committed, SlotError> {
+        let capacity = self.slot_capacity();
+        if len > capacity {
+            return Err(SlotError::SampleTooLarge { sample: len, capacity });
+        }
+        let ticket = self.backend().take_ticket(handle)?;
+        self.backend().owner()?.commit(ticket.reserved.slot, len, &SampleInfo::default())
+    }
+
+    fn discard_slot(&self, handle: SlotHandle) -> Result<(), SlotError> {
+        let ticket = self.backend().take_ticket(handle)?;
+        self.backend().owner()?.discard(ticket.reserved.slot);
+        Ok(())
+    }
+
+    fn read_slot(&self, handle: SlotHandle) -> Result<(SampleHeader, Vec<u8>), SlotError> {
+        let seq = self.backend().sample_seq(handle)?;
+        let memory = self.backend().memory()?;
+        let holds = |order| memory.load(SlotWord::Seq(handle.slot), order) == seq;
+        if !holds(Ordering::Acquire) {
+            return Err(handle.stale());
+        }
+        let header = memory.load_header(handle.slot);
+        let mut bytes = vec![0; header.size as usize];
+        memory.copy_payload(handle.slot, &mut bytes);
+        // The copy happens before the second look: a byte of a newer sample shows in it.
+        memory.fence(Ordering::Acquire);
+        if holds(Ordering::Relaxed) { Ok((header, bytes)) } else { Err(handle.stale()) }
+    }
+
+    fn next_unread_slot(&self, reader: ReaderIndex) -> Result<Option<SlotHandle>, SlotError> {
+        let memory = self.backend().memory()?;
+        let mut readers = locked(&self.backend().readers);
+        let known = readers.iter_mut().find(|known| known.index == reader);
+        let known = known.ok_or(SlotError::WrongReader { reader })?;
+        let dead = match &self.backend().attached {
+            Some(Attached { owner: Some(owner), .. }) => owner.known_dead(),
+            _ => false,
+        };
+        let over = owner_is_over(&memory, dead);
+        let found = known.next_unread(&memory, dead)?;
+        match found {
+            Some((slot, number)) => Ok(Some(SlotHandle {
+                incarnation: self.backend().identity.incarnation,
+                slot,
+                number,
+            })),
+            None if over => Err(SlotError::WriterLost),
+            None => Ok(None),
+        }
+    }
+
+    fn mark_read(&self, handle: SlotHandle, reader: ReaderIndex) -> Result<(), SlotError> {
+        let seq = self.backend().sample_seq(handle)?;
+        let memory = self.backend().memory()?;
+        let mut readers = locked(&self.backend().readers);
+        let known = readers.iter_mut().find(|known| known.index == reader);
+        known.ok_or(SlotError::WrongReader { reader })?.mark(&memory, seq);
+        Ok(())
+    }
+
+    fn mark_reader_disconnected(&self, reader: ReaderIndex) -> Result<(), SlotError> {
+        self.backend().owner()?.mark_reader_disconnected(reader)
+    }
+
+    fn slot_count(&self) -> usize {
+        self.backend().identity.geometry.slot_count as usize
+    }
+
+    fn slot_total_size(&self) -> usize {
+        self.backend().identity.geometry.slot_stride as usize
+    }
+
+    fn slot_capacity(&self) -> usize {
+        self.backend().identity.geometry.slot_capacity as usize
+    }
+
+    fn type_hash(&self) -> Option<TypeHash> {
+        Some(self.backend().identity.type_hash)
+    }
+
+    fn generation(&self) -> Generation {
+        self.backend()
+            .memory()
+            .map(|memory| Generation(memory.load(SlotWord::Head, Ordering::Acquire)))
+            .unwrap_or_default()
+    }
+
+    fn wait(&self, seen: Generation, timeout: Duration) -> Generation {
+        let Ok(memory) = self.backend().memory() else { return seen };
+        let changed = || self.generation() != seen || owner_is_over(&memory, false);
+        match &self.backend().node {
+            Some(node) => {
+                let _ = node.bell().wait(timeout, changed);
+            }
+            None => {
+                let until = std::time::Instant::now() + timeout;
+                while !changed() && std::time::Instant::now() < until {
+                    std::thread::sleep(Duration::from_micros(100).min(timeout));
+                }
+            }
+        }
+        self.generation()
+    }
+}
+
+impl MarkingReader {
+    fn next_unread(
+        &mut self,
+        memory: &SegmentMemory,
+        owner_dead: bool,
+    ) -> Result<Option<(SlotIndex, u64)>, SlotError> {
+        let slots = memory.geometry().slot_count;
+        if self.core.is_none() {
+            match ReaderCore::admitted(memory, self.index, slots, 0) {
+                Ok(core) => self.core = Some(core),
+                Err(NotServed::Refused) => return Err(SlotError::Refused),
+                Err(_) => return Ok(None),
+            }
+        }
+        let Some(core) = &mut self.core else { return Ok(None) };
+        if core.check_served(memory).is_err()
+            && !core.rejoin(memory).map_err(|_| SlotError::Evicted)?
+        {
+            return Ok(None);
+        }
+        let mut seq = core.want();
+        loop {
+            if self.done.contains(&seq) {
+                seq += 1;
+                continue;
+            }
+            match ReaderCore::locate(memory, slots, seq, owner_dead) {
+                Located::At(slot) => return Ok(Some((slot, seq))),
+                Located::NotYet => return Ok(None),
+                Located::Gone { next, .. } => {
+                    if seq == core.want() {
+                        core.advance(memory, next);
+                        self.done = self.done.split_off(&next);
+                    }
+                    seq = next;
+                }
+            }
+        }
+    }
+
+    fn mark(&mut self, memory: &SegmentMemory, seq: u64) {
+        let Some(core) = &mut self.core else { return };
+        if seq < core.want() {
+            return;
+        }
+        self.done.insert(seq);
+        let mut next = core.want();
+        while self.done.remove(&next) {
+            next += 1;
+        }
+        core.advance(memory, next);
+        if core.must_ring() {
+            space_bell::ring(memory);
+        }
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        let Ok(memory) = self.memory() else { return };
+        if self.node.as_ref().is_some_and(|node| node.check_process().is_err()) {
+            return;
+        }
+        let readers = std::mem::take(&mut *locked(&self.readers));
+        for mut reader in readers {
+            match &mut reader.core {
+                Some(core) => {
+                    core.leave(&*memory);
+                    if core.must_ring() {
+                        space_bell::ring(&memory);
+                    }
+                }
+                None => withdraw(&*memory, reader.index),
+            }
+        }
+        if self.attached.is_some() {
+            self.ring_owner();
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Segments on the heap: writer and readers in one process, the same protocol, no files.
+
+use std::sync::Arc;
+
+use super::backend::{Backend, HasBackend};
+use super::memory::SegmentMemory;
+use super::owner::tagged;
+use super::segment_owner::{Beginning, SegmentOwner};
+use super::slot_reader::Attached;
+use super::{
+    FormatError, Identity, OwnerCore, OwnerState, ReaderIndex, ReaderOptions, SegmentOptions,
+    SlotError, SlotReader, SlotWord, SlotWriter,
+};
+use crate::shm::Memory;
+use crate::sync::{Ordering, Words};
+
+/// A segment on the heap of this process.
+#[derive(Debug)]
+pub struct InMemorySlotAllocator {
+    backend: Backend,
+}
+
+impl InMemorySlotAllocator {
+    /// Makes a segment.
+    ///
+    /// # Errors
+    /// [`SlotError::Plan`] for options that make no segment.
+    pub fn create(options: &SegmentOptions) -> Result<Self, SlotError> {
+        let identity = options.identity()?;
+        let geometry = identity.geometry;
+        let memory = SegmentMemory::new(
+            Memory::heap(geometry.dat_len() as usize),
+            Memory::heap(geometry.ctl_len() as usize),
+            geometry,
+        );
+        let memory = Arc::new(memory.ok_or(FormatError::Geometry { geometry })?);
+        let core = OwnerCore::new(
+            geometry.slot_count,
+            geometry.reader_capacity as usize,
+            options.history_depth() as usize,
+        );
+        let beginning = Beginning { core, last_sn: 0, epoch: 0 };
+        memory.store_owner(0, options.guid);
+        let alive = tagged(0, OwnerState::Alive as u8);
+        memory.store(SlotWord::OwnerState, alive, Ordering::Relaxed);
+        memory.write_identity(&identity);
+        let shared = Arc::clone(&memory);
+        let owner = Arc::new(SegmentOwner::new(memory, identity.clone(), beginning, options, None));
+        let attached =
+            Attached { memory: shared, identity: identity.clone(), owner: None, same_user: true };
+        Ok(Self { backend: Backend::new(identity, Some(owner), Some(attached), None) })
+    }
+
+    /// What the segment is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.backend.identity
+    }
+
+    /// Registers a reader that works by handles. It is admitted at once.
+    ///
+    /// # Errors
+    /// [`SlotError::ReaderTableFull`].
+    pub fn add_reader(&self, options: &ReaderOptions) -> Result<ReaderIndex, SlotError> {
+        self.backend.add_reader(options)
+    }
+
+    /// A reader that takes in place. It is admitted at once.
+    ///
+    /// # Errors
+    /// [`SlotError::ReaderTableFull`].
+    pub fn open_reader(&self, options: ReaderOptions) -> Result<SlotReader, SlotError> {
+        let Backend { identity, owner: Some(owner), attached: Some(attached), .. } = &self.backend
+        else {
+            return Err(SlotError::NotOwner);
+        };
+        let attached = Attached {
+            memory: Arc::clone(&attached.memory),
+            identity: identity.clone(),
+            owner: None,
+            same_user: true,
+        };
+        let reader = SlotReader::join(attached, options, None, None)?;
+        owner.serve_now(false);
+        Ok(reader)
+    }
+
+    /// The writer handle: loans in place.
+    ///
+    /// # Errors
+    /// None today; the type is that of the other allocator.
+    pub fn writer(&self) -> Result<SlotWriter, SlotError> {
+        let owner = self.backend.owner.clone().ok_or(SlotError::NotOwner)?;
+        Ok(SlotWriter::new(owner))
+    }
+}
+
+impl HasBackend for InMemorySlotAllocator {
+    fn backend(&self) -> &Backend {
+        &self.backend
+    }
+}

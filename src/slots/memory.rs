@@ -1,0 +1,327 @@
+//! The memory of a segment: its shared words, headers and payloads, mapped or on the heap.
+//!
+//! Everything that touches the two objects goes through here. Offsets are computed from the local
+//! copy of the geometry, which was checked against the length of the objects; nothing that is
+//! loaded is ever used as an offset.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, fence};
+use std::time::Duration;
+
+use super::geometry::{SLOT_HEADER, ctl, dat};
+use super::identity::{CTL_MAGIC, DAT_MAGIC};
+use super::reader_entry::ReaderEntry;
+use super::{Geometry, Identity, ReaderIndex, SampleHeader, SlotIndex, SlotWord};
+use crate::liveness::doorbell::FutexWords;
+use crate::shm::futex::{self, FutexWait};
+use crate::shm::{self, Memory};
+use crate::sync::{Ordering, Words};
+
+/// The two objects of one segment as this process sees them.
+#[derive(Debug)]
+pub(crate) struct SegmentMemory {
+    dat: Memory,
+    ctl: Memory,
+    geometry: Geometry,
+}
+
+// SAFETY: all access is by atomic operations on shared words, or to a payload whose exclusive
+// writer or protected readers the slot protocol determines; neither depends on the thread.
+unsafe impl Send for SegmentMemory {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for SegmentMemory {}
+
+enum Place {
+    U64(*mut u8),
+    U32(*mut u8),
+}
+
+impl SegmentMemory {
+    /// The memory of a segment, if both objects are as long as `geometry` says.
+    pub(crate) fn new(dat: Memory, ctl: Memory, geometry: Geometry) -> Option<Self> {
+        let long_enough =
+            dat.len() as u64 >= geometry.dat_len() && ctl.len() as u64 >= geometry.ctl_len();
+        (long_enough && geometry.check().is_ok()).then_some(Self { dat, ctl, geometry })
+    }
+
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Whether a SIGBUS replaced the memory by zero pages.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.dat.is_poisoned() || self.ctl.is_poisoned()
+    }
+
+    #[inline(always)]
+    fn dat_at(&self, offset: usize) -> *mut u8 {
+        debug_assert!(offset < self.dat.len());
+        // SAFETY: callers pass offsets that `Geometry::check` and `new` put inside the object.
+        unsafe { self.dat.ptr().as_ptr().add(offset) }
+    }
+
+    #[inline(always)]
+    fn ctl_at(&self, offset: usize) -> *mut u8 {
+        debug_assert!(offset < self.ctl.len());
+        // SAFETY: as in `dat_at`.
+        unsafe { self.ctl.ptr().as_ptr().add(offset) }
+    }
+
+    #[inline(always)]
+    fn slot_at(&self, slot: SlotIndex) -> *mut u8 {
+        // A `SlotIndex` is made from a number below the slot count; the minimum makes it true even
+        // for one of another segment.
+        let slot = slot.0.min(self.geometry.slot_count - 1) as usize;
+        let stride = self.geometry.slot_stride as usize;
+        self.dat_at(self.geometry.slots_offset as usize + slot * stride)
+    }
+
+    #[inline(always)]
+    fn place(&self, word: SlotWord) -> Place {
+        let owners = |reader: ReaderIndex, at: usize| {
+            Place::U64(self.dat_at(dat::TABLE + reader.get() * dat::TABLE_ENTRY + at))
+        };
+        let readers = |reader: ReaderIndex, at: usize| {
+            Place::U64(self.ctl_at(ctl::TABLE + reader.get() * ctl::TABLE_ENTRY + at))
+        };
+        match word {
+            SlotWord::Head => Place::U64(self.dat_at(dat::HEAD)),
+            SlotWord::OwnerState => Place::U64(self.dat_at(dat::OWNER_LINE)),
+            SlotWord::Requests => Place::U64(self.ctl_at(ctl::REQUESTS)),
+            SlotWord::SpaceGeneration => Place::U32(self.ctl_at(ctl::SPACE_BELL)),
+            SlotWord::SpaceWaiters => Place::U32(self.ctl_at(ctl::SPACE_BELL + 4)),
+            SlotWord::State(reader) => owners(reader, 0),
+            SlotWord::Start(reader) => owners(reader, 8),
+            SlotWord::StartSn(reader) => owners(reader, 16),
+            SlotWord::JoinHead(reader) => owners(reader, 24),
+            SlotWord::Rings(reader) => owners(reader, 32),
+            SlotWord::Cursor(reader) => readers(reader, 0),
+            SlotWord::Reading(reader) => readers(reader, 8),
+            SlotWord::Node(reader) => readers(reader, 64),
+            SlotWord::Request(reader) => readers(reader, 72),
+            SlotWord::Hold(slot) => {
+                let slot = slot.0.min(self.geometry.slot_count - 1) as usize;
+                Place::U64(self.ctl_at(ctl::HOLDS + 8 * slot))
+            }
+            SlotWord::Seq(slot) => Place::U64(self.slot_at(slot)),
+            // SAFETY: a slot header is 64 octets.
+            SlotWord::Dir(slot) => Place::U32(unsafe { self.slot_at(slot).add(12) }),
+        }
+    }
+
+    /// The header of `slot` without its sequence number and directory entry.
+    #[inline]
+    pub(crate) fn store_header(&self, slot: SlotIndex, header: &SampleHeader) {
+        let base = self.slot_at(slot);
+        let words = header.to_words();
+        // The size shares a word with the directory entry of another sample: its own half only.
+        as_u32(base, 8).store(header.size, Ordering::Relaxed);
+        for (at, word) in (16..).step_by(8).zip(&words[1..]) {
+            as_u64(base, at).store(*word, Ordering::Relaxed);
+        }
+    }
+
+    /// The header of `slot`. It says something only while the slot is protected or its sequence
+    /// number is found unchanged afterwards.
+    #[inline]
+    pub(crate) fn load_header(&self, slot: SlotIndex) -> SampleHeader {
+        let base = self.slot_at(slot);
+        let mut words = [u64::from(as_u32(base, 8).load(Ordering::Relaxed)); 6];
+        for (at, word) in (16..).step_by(8).zip(&mut words[1..]) {
+            *word = as_u64(base, at).load(Ordering::Relaxed);
+        }
+        let mut header = SampleHeader::from_words(words);
+        header.size = header.size.min(self.geometry.slot_capacity);
+        header
+    }
+
+    /// Start of the payload of `slot`: `slot_capacity` octets.
+    #[inline]
+    pub(crate) fn payload(&self, slot: SlotIndex) -> *mut u8 {
+        // SAFETY: the stride has room for the header.
+        unsafe { self.slot_at(slot).add(SLOT_HEADER) }
+    }
+
+    /// Copies the payload of a slot that may be rewritten meanwhile. What was copied says something
+    /// only if the sequence number is found unchanged behind a `fence(Acquire)`.
+    pub(crate) fn copy_payload(&self, slot: SlotIndex, into: &mut [u8]) {
+        let len = into.len().min(self.geometry.slot_capacity as usize);
+        let from = self.payload(slot);
+        for (word, chunk) in into[..len].chunks_mut(8).enumerate() {
+            // SAFETY: the stride is a multiple of 64, so the word that holds the last octets of the
+            // payload is inside the slot. Atomic, because the owner may be writing: a racing copy
+            // is garbage that the second look at the sequence number discards, not undefined.
+            let value = as_u64(unsafe { from.add(8 * word) }, 0).load(Ordering::Relaxed);
+            chunk.copy_from_slice(&value.to_le_bytes()[..chunk.len()]);
+        }
+    }
+
+    /// Asks for the first lines of a slot as the owner's own, before they are written.
+    #[inline]
+    pub(crate) fn prefetch(&self, slot: SlotIndex) {
+        shm::prefetch_write(self.slot_at(slot));
+        shm::prefetch_write(self.payload(slot));
+    }
+
+    /// Writes who the reader of an entry is. Its claimer does, before it asks to join.
+    pub(crate) fn store_entry(&self, reader: ReaderIndex, entry: &ReaderEntry) {
+        let base = self.ctl_at(ctl::TABLE + reader.get() * ctl::TABLE_ENTRY);
+        for (at, word) in (80..128).step_by(8).zip(entry.to_words()) {
+            as_u64(base, at).store(word, Ordering::Relaxed);
+        }
+    }
+
+    /// A private copy of who the reader of an entry says it is.
+    pub(crate) fn load_entry(&self, reader: ReaderIndex) -> ReaderEntry {
+        let base = self.ctl_at(ctl::TABLE + reader.get() * ctl::TABLE_ENTRY);
+        ReaderEntry::from_words(std::array::from_fn(|n| {
+            as_u64(base, 80 + 8 * n).load(Ordering::Relaxed)
+        }))
+    }
+
+    /// The owner line behind its state word: node, GUID, owner epoch is in the state.
+    pub(crate) fn store_owner(&self, node: u64, guid: [u8; 16]) {
+        let base = self.dat_at(dat::OWNER_LINE);
+        let guid = u128::from_le_bytes(guid);
+        for (at, word) in [(8, node), (16, guid as u64), (24, (guid >> 64) as u64)] {
+            as_u64(base, at).store(word, Ordering::Relaxed);
+        }
+    }
+
+    /// The owner's node and the writer's GUID.
+    pub(crate) fn load_owner(&self) -> (u64, [u8; 16]) {
+        let base = self.dat_at(dat::OWNER_LINE);
+        let word = |at| as_u64(base, at).load(Ordering::Relaxed);
+        let guid = u128::from(word(16)) | u128::from(word(24)) << 64;
+        (word(8), guid.to_le_bytes())
+    }
+
+    /// Writes the identity, its magic numbers last.
+    pub(crate) fn write_identity(&self, identity: &Identity) {
+        let (fixed, strings) = identity.encode_dat();
+        let line = identity.encode_ctl();
+        let parts = [(self.ctl_at(0), &line[..]), (self.dat_at(0), &fixed[..])];
+        // SAFETY: `Geometry::plan` left room for the strings before the slots, and the fixed parts
+        // end before the hot words; nobody looks at any of it before the magic is there.
+        let write = |base: *mut u8, from: usize, octets: &[u8]| unsafe {
+            std::ptr::copy_nonoverlapping(
+                octets[from..].as_ptr(),
+                base.add(from),
+                octets.len() - from,
+            );
+        };
+        write(self.dat_at(dat::STRINGS), 0, &strings);
+        for (base, octets) in parts {
+            write(base, 4, octets);
+        }
+        for (base, magic) in [(parts[0].0, CTL_MAGIC), (parts[1].0, DAT_MAGIC)] {
+            // Release: who finds the magic finds the identity.
+            as_u32(base, 0).store(magic.to_le(), Ordering::Release);
+        }
+    }
+}
+
+/// Copies the first octets of an object before its geometry is known.
+pub(crate) fn read_start(memory: &Memory, most: usize) -> Vec<u8> {
+    let len = memory.len().min(most) / 8 * 8;
+    fence(Ordering::Acquire);
+    (0..len)
+        .step_by(8)
+        .flat_map(|at| as_u64(memory.ptr().as_ptr(), at).load(Ordering::Acquire).to_le_bytes())
+        .collect()
+}
+
+#[inline(always)]
+fn as_u64<'a>(base: *mut u8, at: usize) -> &'a AtomicU64 {
+    // SAFETY: callers pass 8-aligned places inside a mapping that outlives the use; all access to
+    // these words is atomic.
+    unsafe { AtomicU64::from_ptr(base.add(at).cast()) }
+}
+
+#[inline(always)]
+fn as_u32<'a>(base: *mut u8, at: usize) -> &'a AtomicU32 {
+    // SAFETY: as in `as_u64`, 4-aligned.
+    unsafe { AtomicU32::from_ptr(base.add(at).cast()) }
+}
+
+impl Words<SlotWord> for SegmentMemory {
+    #[inline(always)]
+    fn load(&self, word: SlotWord, order: Ordering) -> u64 {
+        match self.place(word) {
+            Place::U64(at) => as_u64(at, 0).load(order),
+            Place::U32(at) => as_u32(at, 0).load(order).into(),
+        }
+    }
+
+    #[inline(always)]
+    fn store(&self, word: SlotWord, value: u64, order: Ordering) {
+        match self.place(word) {
+            Place::U64(at) => as_u64(at, 0).store(value, order),
+            Place::U32(at) => as_u32(at, 0).store(value as u32, order),
+        }
+    }
+
+    #[inline(always)]
+    fn swap(&self, word: SlotWord, value: u64, order: Ordering) -> u64 {
+        match self.place(word) {
+            Place::U64(at) => as_u64(at, 0).swap(value, order),
+            Place::U32(at) => as_u32(at, 0).swap(value as u32, order).into(),
+        }
+    }
+
+    #[inline(always)]
+    fn fetch_add(&self, word: SlotWord, value: u64, order: Ordering) -> u64 {
+        match self.place(word) {
+            Place::U64(at) => as_u64(at, 0).fetch_add(value, order),
+            Place::U32(at) => as_u32(at, 0).fetch_add(value as u32, order).into(),
+        }
+    }
+
+    #[inline(always)]
+    fn fetch_or(&self, word: SlotWord, bits: u64, order: Ordering) -> u64 {
+        match self.place(word) {
+            Place::U64(at) => as_u64(at, 0).fetch_or(bits, order),
+            Place::U32(at) => as_u32(at, 0).fetch_or(bits as u32, order).into(),
+        }
+    }
+
+    #[inline(always)]
+    fn fetch_and(&self, word: SlotWord, bits: u64, order: Ordering) -> u64 {
+        match self.place(word) {
+            Place::U64(at) => as_u64(at, 0).fetch_and(bits, order),
+            Place::U32(at) => as_u32(at, 0).fetch_and(bits as u32, order).into(),
+        }
+    }
+
+    #[inline(always)]
+    fn compare_exchange(&self, word: SlotWord, current: u64, new: u64) -> Result<u64, u64> {
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        match self.place(word) {
+            Place::U64(at) => as_u64(at, 0).compare_exchange(current, new, success, failure),
+            Place::U32(at) => as_u32(at, 0)
+                .compare_exchange(current as u32, new as u32, success, failure)
+                .map(u64::from)
+                .map_err(u64::from),
+        }
+    }
+
+    #[inline(always)]
+    fn fence(&self, order: Ordering) {
+        fence(order);
+    }
+}
+
+impl FutexWords<SlotWord> for SegmentMemory {
+    fn futex_wait(&self, word: SlotWord, expected: u32, timeout: Option<Duration>) -> FutexWait {
+        match self.place(word) {
+            Place::U32(at) => futex::wait(as_u32(at, 0), expected, timeout),
+            // No bell has a 64-bit word.
+            Place::U64(_) => FutexWait::Changed,
+        }
+    }
+
+    fn futex_wake_all(&self, word: SlotWord) {
+        if let Place::U32(at) = self.place(word) {
+            futex::wake_all(as_u32(at, 0));
+        }
+    }
+}

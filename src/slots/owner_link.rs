@@ -1,0 +1,54 @@
+//! What a reader knows of its writer's node: whether it lives, and its bell.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::liveness::{Node, NodeId, PeerNode, RemoteBell};
+
+/// The owner of a segment as seen by who is attached to it.
+#[derive(Debug)]
+pub(crate) struct OwnerLink {
+    node: PeerNode,
+    bell: Option<RemoteBell>,
+    uid: u32,
+    dead: AtomicBool,
+}
+
+impl OwnerLink {
+    /// The node that says it owns a segment whose data object belongs to `uid`. `None`: there is no
+    /// such node any more.
+    pub(crate) fn open(own: &Node, id: NodeId, uid: u32) -> Option<Self> {
+        let node = PeerNode::open(&own.dir().with_default_of(uid), id).ok()?;
+        Some(Self { node, bell: RemoteBell::open(id, uid).ok(), uid, dead: AtomicBool::new(false) })
+    }
+
+    /// The node.
+    pub(crate) fn node_id(&self) -> NodeId {
+        self.node.id()
+    }
+
+    /// Who it runs as.
+    pub(crate) fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Looks whether the owner lives (one system call). Once dead, dead for good.
+    pub(crate) fn is_alive(&self) -> bool {
+        let alive = !self.known_dead() && self.node.is_alive();
+        if !alive {
+            self.dead.store(true, Ordering::Relaxed);
+        }
+        alive
+    }
+
+    /// Whether the owner was found dead before.
+    pub(crate) fn known_dead(&self) -> bool {
+        self.dead.load(Ordering::Relaxed)
+    }
+
+    /// Asks the owner's service thread to look at the reader table.
+    pub(crate) fn ring_service(&self) {
+        if let Some(bell) = &self.bell {
+            bell.ring_service();
+        }
+    }
+}

@@ -1,0 +1,678 @@
+//! One reader of a segment: takes in place, keeps several samples, follows its writer.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::memory::SegmentMemory;
+use super::owner_link::OwnerLink;
+use super::reader::{Looked, Taken};
+use super::{
+    EntryStatus, Identity, NotServed, OwnerState, ReaderCore, ReaderEntry, ReaderIndex,
+    SampleHeader, SegmentFlags, SlotError, SlotWord, claim_entry, space_bell,
+};
+use crate::liveness::{BitLease, Node, NodeId};
+use crate::shm::ProcessStamp;
+use crate::sync::{Ordering, Words};
+
+/// How long a waiting reader spins before it goes to sleep.
+const SPIN: Duration = Duration::from_micros(20);
+/// How often a sleeping reader looks whether its writer lives.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// How often a reader polls whose bell the writer may not ring.
+const POLL_EVERY: Duration = Duration::from_millis(10);
+
+/// How a reader introduces itself.
+#[derive(Clone, Copy, Debug)]
+pub struct ReaderOptions {
+    /// RTPS GUID of the reader.
+    pub guid: [u8; 16],
+    /// RELIABLE: the writer waits for it as far as its QoS does.
+    pub reliable: bool,
+    /// It wants the history that the writer keeps.
+    pub wants_history: bool,
+    /// Digest of the QoS it was matched with.
+    pub qos_digest: u64,
+    /// The most samples in use at once, as far as the segment allows so many; 1 or more.
+    pub max_held: usize,
+    /// Samples may be read in place although the writer runs as another user. Otherwise they are
+    /// copied and checked again.
+    pub trust_other_users: bool,
+}
+
+impl Default for ReaderOptions {
+    fn default() -> Self {
+        Self {
+            guid: rand::random(),
+            reliable: true,
+            wants_history: false,
+            qos_digest: 0,
+            max_held: 2,
+            trust_other_users: false,
+        }
+    }
+}
+
+/// What went by a reader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Samples it should have got and did not.
+    pub lost: u64,
+    /// Samples that newer ones of a KEEP_LAST writer replaced: not lost, as DDS counts.
+    pub replaced: u64,
+}
+
+/// The memory of a segment in a process that reads it.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) memory: Arc<SegmentMemory>,
+    pub(crate) identity: Identity,
+    /// The owner's node, `None` if it is this process's heap.
+    pub(crate) owner: Option<OwnerLink>,
+    /// The data object belongs to this process's user.
+    pub(crate) same_user: bool,
+}
+
+/// Where a reader finds the next incarnation of its writer's segment.
+pub(crate) trait Follow: Send + Sync + std::fmt::Debug {
+    fn follow(&self) -> Result<Attached, SlotError>;
+}
+
+#[derive(Debug)]
+enum Service {
+    /// Claimed and asked; not admitted yet.
+    Joining(ReaderIndex),
+    Served(ReaderCore),
+    /// Everything was taken, and there will be no more.
+    Over,
+}
+
+#[derive(Debug)]
+struct State {
+    attached: Attached,
+    service: Service,
+    losses: Losses,
+    owner_dead: bool,
+    /// Memory of former incarnations of which samples are still in use.
+    former: Vec<(Arc<SegmentMemory>, ReaderCore)>,
+}
+
+/// A reader attached to a segment. `Send`, not `Sync`: one thread at a time.
+#[derive(Debug)]
+pub struct SlotReader {
+    state: RefCell<State>,
+    options: ReaderOptions,
+    node: Option<Arc<Node>>,
+    bit: Option<BitLease>,
+    stamp: ProcessStamp,
+    follow: Option<Box<dyn Follow>>,
+    disconnections: Cell<u64>,
+}
+
+impl SlotReader {
+    /// Claims an entry and asks to be admitted.
+    pub(crate) fn join(
+        attached: Attached,
+        options: ReaderOptions,
+        node: Option<Arc<Node>>,
+        follow: Option<Box<dyn Follow>>,
+    ) -> Result<Self, SlotError> {
+        let allowed = attached.identity.max_held.max(1) as usize;
+        let options = ReaderOptions { max_held: options.max_held.clamp(1, allowed), ..options };
+        let bit = node.as_ref().map(|node| node.lease_bit());
+        let index = claim(&attached, &options, node.as_deref(), bit.as_ref())?;
+        let service = Service::Joining(index);
+        let reader = Self {
+            state: RefCell::new(State {
+                attached,
+                service,
+                losses: Losses::default(),
+                owner_dead: false,
+                former: Vec::new(),
+            }),
+            options,
+            node,
+            bit,
+            stamp: ProcessStamp::current(),
+            follow,
+            disconnections: Cell::new(0),
+        };
+        reader.ring_owner();
+        Ok(reader)
+    }
+
+    fn ring_owner(&self) {
+        let state = self.state.borrow();
+        if let Some(owner) = &state.attached.owner {
+            owner.ring_service();
+        }
+    }
+
+    fn check_process(&self) -> Result<(), SlotError> {
+        if self.stamp.is_current() { Ok(()) } else { Err(SlotError::Forked) }
+    }
+
+    /// Takes the next sample in place; it is protected until it is dropped.
+    ///
+    /// `Ok(None)`: nothing new now, or not admitted yet. Samples that went by are counted in
+    /// [`Self::losses`]. Never blocks.
+    ///
+    /// # Errors
+    /// [`SlotError::TooManyHeld`], [`SlotError::WriterLost`] once everything was taken,
+    /// [`SlotError::Refused`], [`SlotError::Evicted`], [`SlotError::Poisoned`],
+    /// [`SlotError::Forked`].
+    #[inline]
+    pub fn take(&self) -> Result<Option<RawSample<'_>>, SlotError> {
+        self.check_process()?;
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        if let Service::Served(core) = &mut state.service {
+            let memory = &state.attached.memory;
+            let held = in_use(core, &state.former);
+            if held >= self.options.max_held {
+                return Err(SlotError::TooManyHeld { held });
+            }
+            if core.check_served(&**memory).is_ok() {
+                let taken = core.take(&**memory, state.owner_dead);
+                if core.must_ring() {
+                    space_bell::ring(memory);
+                }
+                if let Taken::Sample(looked) = taken {
+                    return Ok(Some(RawSample::new(self, memory, looked)));
+                }
+            }
+        }
+        self.take_slow(state)
+    }
+
+    /// Everything but "the next sample is there".
+    #[cold]
+    fn take_slow(&self, state: &mut State) -> Result<Option<RawSample<'_>>, SlotError> {
+        // Each turn either returns or has made progress (admitted, counted a gap, followed).
+        for _ in 0..8 {
+            let memory = Arc::clone(&state.attached.memory);
+            if memory.is_poisoned() {
+                state.service = Service::Over;
+                return Err(SlotError::Poisoned);
+            }
+            let core = match &mut state.service {
+                Service::Over => return Err(SlotError::WriterLost),
+                Service::Joining(index) => {
+                    let slots = memory.geometry().slot_count;
+                    match ReaderCore::admitted(&*memory, *index, slots, self.options.max_held) {
+                        Ok(core) => {
+                            state.service = Service::Served(core);
+                            continue;
+                        }
+                        Err(NotServed::Refused) => {
+                            state.service = Service::Over;
+                            return Err(SlotError::Refused);
+                        }
+                        Err(_) if owner_is_over(&memory, state.owner_dead) => {
+                            return self.writer_over(state);
+                        }
+                        Err(_) => return Ok(None),
+                    }
+                }
+                Service::Served(core) => core,
+            };
+            if let Err(why) = core.check_served(&*memory) {
+                if why != NotServed::Disconnected {
+                    state.service = Service::Over;
+                    return Err(SlotError::Evicted);
+                }
+                match core.rejoin(&*memory) {
+                    Ok(true) => {
+                        self.disconnections.set(self.disconnections.get() + 1);
+                        continue;
+                    }
+                    Ok(false) => {
+                        if let Some(owner) = &state.attached.owner {
+                            owner.ring_service();
+                        }
+                        if owner_is_over(&memory, state.owner_dead) {
+                            return self.writer_over(state);
+                        }
+                        return Ok(None);
+                    }
+                    Err(_) => {
+                        state.service = Service::Over;
+                        return Err(SlotError::Evicted);
+                    }
+                }
+            }
+            // Before the look for a sample: what was published before the end is then seen.
+            let over = owner_is_over(&memory, state.owner_dead);
+            let taken = core.take(&*memory, state.owner_dead);
+            if core.must_ring() {
+                space_bell::ring(&memory);
+            }
+            match taken {
+                Taken::Sample(looked) => return Ok(Some(RawSample::new(self, &memory, looked))),
+                Taken::Missed(missed) => {
+                    if state
+                        .attached
+                        .identity
+                        .flags
+                        .has(SegmentFlags::KEEP_LAST.with(SegmentFlags::RELIABLE))
+                    {
+                        state.losses.replaced += missed;
+                    } else {
+                        state.losses.lost += missed;
+                    }
+                }
+                Taken::Nothing if over => return self.writer_over(state),
+                Taken::Nothing => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The owner closed, died, or replaced its segment, and everything was taken.
+    fn writer_over(&self, state: &mut State) -> Result<Option<RawSample<'_>>, SlotError> {
+        let word = state.attached.memory.load(SlotWord::OwnerState, Ordering::Acquire);
+        if OwnerState::of(word) == Some(OwnerState::Replaced)
+            && let Some(follow) = &self.follow
+        {
+            let attached = follow.follow()?;
+            return self.move_to(state, attached);
+        }
+        state.service = Service::Over;
+        Err(SlotError::WriterLost)
+    }
+
+    /// Goes on in the next incarnation, where the owner put this reader at the same index.
+    fn move_to(
+        &self,
+        state: &mut State,
+        attached: Attached,
+    ) -> Result<Option<RawSample<'_>>, SlotError> {
+        let memory = Arc::clone(&attached.memory);
+        let old = std::mem::replace(&mut state.attached, attached);
+        let service = std::mem::replace(&mut state.service, Service::Over);
+        let node = self.node.as_ref().map_or(1, |node| node.id().get());
+        state.owner_dead = false;
+        match service {
+            Service::Served(core)
+                if memory.load(SlotWord::Node(core.index()), Ordering::Acquire) == node =>
+            {
+                let moved = core.moved(memory.geometry().slot_count);
+                state.former.retain(|(_, core)| core.in_use() > 0);
+                if core.in_use() > 0 {
+                    state.former.push((old.memory, core));
+                }
+                state.service = Service::Served(moved);
+            }
+            _ => {
+                let index =
+                    claim(&state.attached, &self.options, self.node.as_deref(), self.bit.as_ref())?;
+                state.service = Service::Joining(index);
+                if let Some(owner) = &state.attached.owner {
+                    owner.ring_service();
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn release(&self, looked: Looked, memory: *const SegmentMemory) {
+        if self.check_process().is_err() {
+            return;
+        }
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        if std::ptr::eq(Arc::as_ptr(&state.attached.memory), memory) {
+            if let Service::Served(core) = &mut state.service {
+                core.release(&*state.attached.memory, looked);
+                if core.must_ring() {
+                    space_bell::ring(&state.attached.memory);
+                }
+            }
+        } else if let Some((memory, core)) =
+            state.former.iter_mut().find(|(known, _)| std::ptr::eq(Arc::as_ptr(known), memory))
+        {
+            core.release(&**memory, looked);
+        }
+    }
+
+    /// Whether the next sample is where it is expected: the cheapest look there is, one line. For
+    /// a loop that spins; a sample that the writer put elsewhere only [`Self::take`] finds.
+    #[inline]
+    #[must_use]
+    pub fn poll(&self) -> bool {
+        let state = self.state.borrow();
+        match &state.service {
+            Service::Served(core) => core.poll(&*state.attached.memory),
+            _ => false,
+        }
+    }
+
+    /// Whether a take has something to say: a sample, a gap, or that the writer is gone.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        if self.check_process().is_err() {
+            return true;
+        }
+        let state = self.state.borrow();
+        let memory = &*state.attached.memory;
+        match &state.service {
+            Service::Over => true,
+            Service::Joining(index) => {
+                memory.load(SlotWord::State(*index), Ordering::Acquire) & 0xff
+                    != EntryStatus::Vacant as u64
+                    || owner_is_over(memory, state.owner_dead)
+            }
+            Service::Served(core) => {
+                core.has_next(memory)
+                    || owner_is_over(memory, state.owner_dead)
+                    || core.check_served(memory).is_err()
+                    || memory.is_poisoned()
+            }
+        }
+    }
+
+    /// Looks whether the owner lives (one system call). A dead owner's last samples are still
+    /// taken before [`SlotError::WriterLost`].
+    pub fn probe_writer(&self) -> bool {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        let Some(owner) = &state.attached.owner else { return true };
+        if state.owner_dead || owner.is_alive() {
+            return !state.owner_dead;
+        }
+        // Somebody may have adopted the segment meanwhile.
+        let adopter = NodeId::new(state.attached.memory.load_owner().0)
+            .filter(|id| *id != owner.node_id())
+            .and_then(|id| OwnerLink::open(self.node.as_deref()?, id, owner.uid()))
+            .filter(OwnerLink::is_alive);
+        state.owner_dead = adopter.is_none();
+        if let Some(adopter) = adopter {
+            state.attached.owner = Some(adopter);
+        }
+        !state.owner_dead
+    }
+
+    /// Waits until a take has something to say, at most `timeout`. True if it has.
+    ///
+    /// Spins for some microseconds, then sleeps on the node's bell; looks once a second whether
+    /// the writer lives.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let started = Instant::now();
+        let spin = SPIN.min(timeout);
+        loop {
+            for _ in 0..32 {
+                if self.poll() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if self.is_ready() {
+                return true;
+            }
+            if started.elapsed() >= spin {
+                break;
+            }
+        }
+        self.settle();
+        loop {
+            let Some(left) = timeout.checked_sub(started.elapsed()).filter(|left| !left.is_zero())
+            else {
+                return self.is_ready();
+            };
+            let slice = left.min(self.sleep_at_most());
+            match &self.node {
+                Some(node) => {
+                    let _ = node.bell().wait(slice, || self.is_ready());
+                }
+                None => std::thread::sleep(slice.min(Duration::from_micros(200))),
+            }
+            if self.is_ready() {
+                return true;
+            }
+            if slice == PROBE_EVERY && !self.probe_writer() {
+                return true;
+            }
+        }
+    }
+
+    /// Pays the look at the space bell that releases owe, before this thread sleeps.
+    pub(crate) fn settle(&self) {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        if let Service::Served(core) = &mut state.service {
+            core.settle(&*state.attached.memory);
+            if core.must_ring() {
+                space_bell::ring(&state.attached.memory);
+            }
+        }
+    }
+
+    /// How long this reader may sleep before it has to look by itself.
+    pub(crate) fn sleep_at_most(&self) -> Duration {
+        let state = self.state.borrow();
+        match &state.service {
+            Service::Served(core)
+                if state.attached.memory.load(SlotWord::Rings(core.index()), Ordering::Relaxed)
+                    == 0 =>
+            {
+                POLL_EVERY
+            }
+            _ => PROBE_EVERY,
+        }
+    }
+
+    /// Takes the next sample, waiting up to `timeout` for one. `Ok(None)`: none came.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_within(&self, timeout: Duration) -> Result<Option<RawSample<'_>>, SlotError> {
+        let started = Instant::now();
+        loop {
+            if let Some(sample) = self.take()? {
+                return Ok(Some(sample));
+            }
+            let left = timeout.saturating_sub(started.elapsed());
+            if left.is_zero() || !self.wait(left) {
+                return self.take();
+            }
+        }
+    }
+
+    /// What went by this reader.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        self.state.borrow().losses
+    }
+
+    /// How often it was disconnected (lease expiry) and came back.
+    #[must_use]
+    pub fn disconnections(&self) -> u64 {
+        self.disconnections.get()
+    }
+
+    /// Whether the writer serves it.
+    #[must_use]
+    pub fn is_admitted(&self) -> bool {
+        let state = self.state.borrow();
+        let memory = &*state.attached.memory;
+        match &state.service {
+            Service::Served(core) => core.check_served(memory).is_ok(),
+            Service::Joining(index) => {
+                memory.load(SlotWord::State(*index), Ordering::Acquire) & 0xff
+                    == EntryStatus::Admitted as u64
+            }
+            Service::Over => false,
+        }
+    }
+
+    /// The RTPS sequence number from which on the writer serves this reader through the segment,
+    /// once it is admitted. What is below comes by network or not at all.
+    #[must_use]
+    pub fn start_sn(&self) -> Option<i64> {
+        let state = self.state.borrow();
+        match &state.service {
+            Service::Served(core) => {
+                let word = SlotWord::StartSn(core.index());
+                Some(state.attached.memory.load(word, Ordering::Relaxed) as i64)
+            }
+            _ => None,
+        }
+    }
+
+    /// This reader's place in the reader table.
+    #[must_use]
+    pub fn index(&self) -> Option<ReaderIndex> {
+        match &self.state.borrow().service {
+            Service::Served(core) => Some(core.index()),
+            Service::Joining(index) => Some(*index),
+            Service::Over => None,
+        }
+    }
+
+    /// What the segment is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.state.borrow().attached.identity.clone()
+    }
+
+    /// The writer's GUID as the segment says it.
+    #[must_use]
+    pub fn writer_guid(&self) -> [u8; 16] {
+        self.state.borrow().attached.memory.load_owner().1
+    }
+
+    /// Whether samples may be read in place: the owner runs as this user, or is trusted.
+    #[inline]
+    #[must_use]
+    pub fn may_read_in_place(&self) -> bool {
+        self.state.borrow().attached.same_user || self.options.trust_other_users
+    }
+}
+
+impl Drop for SlotReader {
+    fn drop(&mut self) {
+        if self.check_process().is_err() {
+            return;
+        }
+        let state = self.state.get_mut();
+        match &mut state.service {
+            Service::Served(core) => {
+                core.leave(&*state.attached.memory);
+                if core.must_ring() {
+                    space_bell::ring(&state.attached.memory);
+                }
+            }
+            Service::Joining(index) => super::reader::withdraw(&*state.attached.memory, *index),
+            Service::Over => return,
+        }
+        if let Some(owner) = &state.attached.owner {
+            owner.ring_service();
+        }
+    }
+}
+
+fn in_use(core: &ReaderCore, former: &[(Arc<SegmentMemory>, ReaderCore)]) -> usize {
+    core.in_use() + former.iter().map(|(_, core)| core.in_use()).sum::<usize>()
+}
+
+pub(crate) fn claim(
+    attached: &Attached,
+    options: &ReaderOptions,
+    node: Option<&Node>,
+    bit: Option<&BitLease>,
+) -> Result<ReaderIndex, SlotError> {
+    let capacity = attached.identity.geometry.reader_capacity;
+    let entry = ReaderEntry {
+        guid: options.guid,
+        uid: nix::unistd::getuid().as_raw(),
+        reliable: options.reliable,
+        wants_history: options.wants_history,
+        qos_digest: options.qos_digest,
+        bell_bit: bit.map_or(0, |bit| bit.bit().get().into()),
+        max_held: options.max_held as u32,
+    };
+    let node = node.map_or(1, |node| node.id().get());
+    claim_entry(&*attached.memory, capacity as usize, node, |reader| {
+        attached.memory.store_entry(reader, &entry);
+    })
+    .ok_or_else(|| SlotError::ReaderTableFull { capacity, topic: attached.identity.topic.clone() })
+}
+
+pub(crate) fn owner_is_over(memory: &SegmentMemory, owner_dead: bool) -> bool {
+    let state = OwnerState::of(memory.load(SlotWord::OwnerState, Ordering::Acquire));
+    owner_dead || matches!(state, Some(OwnerState::Closed | OwnerState::Replaced))
+}
+
+/// A sample in the segment, protected until it is dropped.
+#[derive(Debug)]
+pub struct RawSample<'r> {
+    reader: &'r SlotReader,
+    memory: *const SegmentMemory,
+    looked: Looked,
+    payload: *const u8,
+    header: SampleHeader,
+}
+
+impl<'r> RawSample<'r> {
+    #[inline]
+    fn new(reader: &'r SlotReader, memory: &Arc<SegmentMemory>, looked: Looked) -> Self {
+        Self {
+            reader,
+            memory: Arc::as_ptr(memory),
+            looked,
+            payload: memory.payload(looked.slot),
+            header: memory.load_header(looked.slot),
+        }
+    }
+
+    /// Its number in the segment.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.looked.seq
+    }
+
+    /// Its metadata.
+    #[inline]
+    #[must_use]
+    pub fn header(&self) -> &SampleHeader {
+        &self.header
+    }
+
+    /// The payload in place.
+    ///
+    /// Among peers that follow the protocol it does not change while this exists. A process of
+    /// the same user could change it all the same: take no decision twice on a value read twice.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: `size` is at most the slot's capacity (`load_header`), the mapping lives as long
+        // as the reader or its list of former incarnations, which this borrows, and the hazard or
+        // hold of this sample keeps the owner from writing to the slot.
+        unsafe { std::slice::from_raw_parts(self.payload, self.header.size as usize) }
+    }
+
+    /// Copies the payload out with accesses that may race, and checks that the slot still holds
+    /// the sample: for a writer whose other readers this process does not trust.
+    ///
+    /// # Errors
+    /// [`SlotError::StaleHandle`] if it was rewritten meanwhile.
+    pub fn copy_checked(&self, into: &mut Vec<u8>) -> Result<(), SlotError> {
+        into.resize(self.header.size as usize, 0);
+        // SAFETY: as in `bytes`.
+        let memory = unsafe { &*self.memory };
+        memory.copy_payload(self.looked.slot, into);
+        memory.fence(Ordering::Acquire);
+        if memory.load(SlotWord::Seq(self.looked.slot), Ordering::Relaxed) == self.looked.seq {
+            Ok(())
+        } else {
+            Err(SlotError::StaleHandle { slot: self.looked.slot.get(), seq: self.looked.seq })
+        }
+    }
+}
+
+impl Drop for RawSample<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.reader.release(self.looked, self.memory);
+    }
+}

@@ -1,0 +1,213 @@
+//! Writing to a segment: loans in place, copies.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::segment_owner::{Reserved, SegmentOwner};
+use super::{
+    EntryStatus, Identity, Incarnation, InstanceKey, OwnerEvent, ReaderEntry, ReaderIndex,
+    ReaderSet, SlotError, SlotIndex,
+};
+
+/// What a sample is published with. The default is a sample of a topic without key, numbered by
+/// the segment, without timestamp.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SampleInfo {
+    /// RTPS sequence number; `None`: one more than the last.
+    pub sn: Option<i64>,
+    /// Source timestamp, nanoseconds since 1970, 0 for none.
+    pub source_timestamp: i64,
+    /// Key hash of the instance.
+    pub key_hash: InstanceKey,
+    /// Status info octet: 1 disposed, 2 unregistered.
+    pub status_info: u8,
+    /// The payload holds the key alone.
+    pub key_only: bool,
+    /// CDR encapsulation identifier; `None`: the sample as it is in memory.
+    pub encapsulation: Option<u16>,
+}
+
+/// What became of a published sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its number in the segment.
+    pub seq: u64,
+    /// Its RTPS sequence number.
+    pub sn: i64,
+    /// Exactly the readers that get it through the segment. The rest is the network's.
+    pub covered: ReaderSet,
+}
+
+/// The one handle through which a segment is written. `Send`, not `Sync`: one thread at a time.
+#[derive(Debug)]
+pub struct SlotWriter {
+    owner: Arc<SegmentOwner>,
+    one_thread: PhantomData<Cell<()>>,
+}
+
+impl SlotWriter {
+    pub(crate) fn new(owner: Arc<SegmentOwner>) -> Self {
+        Self { owner, one_thread: PhantomData }
+    }
+
+    /// Takes a slot to fill in place. Several loans may be out at once and be published in any
+    /// order.
+    ///
+    /// Blocks up to `max_blocking_time` if the writer's QoS waits and no slot is free.
+    ///
+    /// # Errors
+    /// [`SlotError::Timeout`], or [`SlotError::NoFreeSlot`] for a writer that never waits (then
+    /// [`Self::drop_sample`] tells the readers); [`SlotError::Poisoned`], [`SlotError::Forked`].
+    #[inline]
+    pub fn loan(&self) -> Result<Loan<'_>, SlotError> {
+        let Reserved { slot, payload } = self.owner.reserve(ReaderSet::ALL)?;
+        Ok(Loan { owner: &self.owner, slot, payload, capacity: self.capacity() })
+    }
+
+    /// Publishes a copy of `bytes`.
+    ///
+    /// A sample that finds no slot is dropped if the writer's QoS never waits: it takes a number,
+    /// so that every reader counts it, and `Ok(None)` says so.
+    ///
+    /// # Errors
+    /// As [`Self::loan`]; [`SlotError::SampleTooLarge`], [`SlotError::TooManyInstances`].
+    pub fn write(&self, bytes: &[u8], info: &SampleInfo) -> Result<Option<Committed>, SlotError> {
+        let capacity = self.capacity();
+        if bytes.len() > capacity {
+            return Err(SlotError::SampleTooLarge { sample: bytes.len(), capacity });
+        }
+        let mut loan = match self.loan() {
+            Ok(loan) => loan,
+            Err(SlotError::NoFreeSlot { .. }) => {
+                self.drop_sample(info.sn)?;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        loan.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+        loan.commit(bytes.len(), info).map(Some)
+    }
+
+    /// Gives a sequence number to a sample that was not published, so that readers count it lost.
+    ///
+    /// # Errors
+    /// [`SlotError::Forked`].
+    pub fn drop_sample(&self, sn: Option<i64>) -> Result<Committed, SlotError> {
+        self.owner.drop_sample(sn)
+    }
+
+    /// How many samples were dropped for want of a slot.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.owner.dropped()
+    }
+
+    /// Payload bytes that fit a slot.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.owner.identity().geometry.slot_capacity as usize
+    }
+
+    /// What the segment is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        self.owner.identity()
+    }
+
+    /// Which making of the segment is written to: another one than [`Self::identity`] says after
+    /// [`OwnerEvent::SegmentReplaced`].
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.owner.hot.lock().incarnation
+    }
+
+    /// Highest sequence number published.
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        self.owner.head()
+    }
+
+    /// Readers that are known: index, status, and what they say of themselves.
+    #[must_use]
+    pub fn readers(&self) -> Vec<(ReaderIndex, EntryStatus, ReaderEntry)> {
+        self.owner.readers()
+    }
+
+    /// What happened to readers since the last call, oldest first.
+    #[must_use]
+    pub fn take_events(&self) -> Vec<OwnerEvent> {
+        self.owner.take_events()
+    }
+
+    /// Admits who asks, and with `probe` lets go of who is dead. The node's service thread does so
+    /// by itself; this is for who cannot wait for it.
+    pub fn serve(&self, probe: bool) {
+        self.owner.serve_now(probe);
+    }
+
+    /// The reader's participant is gone (lease expiry, dispose): it blocks nobody any more.
+    /// Reversible: a reader that was only paused is served again when it comes back.
+    ///
+    /// # Errors
+    /// [`SlotError::WrongReader`] if there is none with this index.
+    pub fn mark_reader_disconnected(&self, reader: ReaderIndex) -> Result<(), SlotError> {
+        self.owner.mark_reader_disconnected(reader)
+    }
+}
+
+/// A slot on loan. Dropped unpublished, it is given back.
+#[derive(Debug)]
+pub struct Loan<'w> {
+    owner: &'w SegmentOwner,
+    slot: SlotIndex,
+    payload: *mut u8,
+    capacity: usize,
+}
+
+impl Loan<'_> {
+    /// The slot.
+    #[must_use]
+    pub fn slot(&self) -> SlotIndex {
+        self.slot
+    }
+
+    /// The payload: what an older sample left there, to be overwritten.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: `slot_capacity` octets of the slot, which is this loan's: the owner gives it to
+        // nobody else, and no reader that follows the protocol looks at it. The segment's memory
+        // is not replaced while a loan is out.
+        unsafe { std::slice::from_raw_parts(self.payload, self.capacity) }
+    }
+
+    /// The payload, to be filled. Aligned to 64 bytes.
+    #[inline]
+    #[must_use]
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `bytes`; the loan is borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.payload, self.capacity) }
+    }
+
+    /// Publishes the first `len` bytes. Wait-free but for the wake of sleeping readers.
+    ///
+    /// # Errors
+    /// [`SlotError::SampleTooLarge`], [`SlotError::TooManyInstances`], [`SlotError::Forked`]; the
+    /// loan is given back.
+    #[inline]
+    pub fn commit(self, len: usize, info: &SampleInfo) -> Result<Committed, SlotError> {
+        if len > self.capacity {
+            return Err(SlotError::SampleTooLarge { sample: len, capacity: self.capacity });
+        }
+        let committed = self.owner.commit(self.slot, len, info)?;
+        std::mem::forget(self);
+        Ok(committed)
+    }
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        self.owner.discard(self.slot);
+    }
+}
