@@ -35,6 +35,7 @@ use byteorder::{LE, ReadBytesExt as _};
 
 use super::host_identity::HostIdentity;
 use crate::types::TypeHash;
+use crate::wire::ParameterId;
 
 /// Length of the head in front of the path.
 const HEAD_LEN: usize = 20;
@@ -77,6 +78,15 @@ pub enum LocatorError {
          the writer uses a newer dds-shm: update this one"
     )]
     UnknownRequiredFlags(u32),
+    /// Where our trailer has to be, it is not.
+    #[error("shared-memory locator: no DSHL trailer behind the path")]
+    NoTrailer,
+    /// The parameter cannot carry a locator.
+    #[error(
+        "parameter {0} cannot carry a shared-memory locator; use one of 0x8000 to 0xbfff, \
+         which whoever does not know it skips"
+    )]
+    BadParameterId(ParameterId),
     /// A property or a pair in user data is not an even number of hexadecimal digits.
     #[error("shared-memory locator: not hexadecimal")]
     NotHex,
@@ -193,6 +203,15 @@ impl ShmLocator {
             segment.encode_into(&mut out);
         }
         out
+    }
+
+    /// Whether our trailer is in these octets where it has to be, be it good or damaged.
+    pub(crate) fn has_trailer(value: &[u8]) -> bool {
+        let path_len = value.get(16..HEAD_LEN).and_then(|mut field| field.read_u32::<LE>().ok());
+        path_len
+            .filter(|length| *length as usize <= LocatorPath::MAX_LEN + 1)
+            .and_then(|length| value.get(HEAD_LEN + (length as usize).next_multiple_of(4)..))
+            .is_some_and(|trailer| trailer.starts_with(&TRAILER_MAGIC))
     }
 
     /// Decodes a value. Octets behind what is understood are ignored.
