@@ -17,8 +17,8 @@ use super::{
     SlotIndex, SlotWord,
 };
 use crate::liveness::flink::{read_flink, replace_flink};
-use crate::liveness::{LivenessError, Node, PeerNode, SegmentName};
-use crate::shm::{Access, MapOptions, OfdLock, SharedObject, ShmError};
+use crate::liveness::{LivenessError, Node, PeerNode, SegmentName, recovery_lock};
+use crate::shm::{Access, MapOptions, SharedObject, ShmError};
 use crate::sync::{Ordering, Words};
 
 /// The headers of a segment do not hang together: it is not adopted.
@@ -143,11 +143,7 @@ pub(crate) fn take_over(
         return PosixSlotAllocator::create_new(node, options, flink, Some(&name));
     };
     // Who has this lock decides what becomes of the segment: an adopter or the janitor.
-    let file = ctl
-        .file()
-        .try_clone()
-        .map_err(|source| SlotError::File { path: ctl.name().path(), source })?;
-    let lock = OfdLock::try_lock(file, &ctl.name().path())?.ok_or_else(exists)?;
+    let lock = recovery_lock(&name)?.ok_or_else(exists)?;
     let dirs = node.dir().with_default_of(dat.info()?.uid);
     let owner_lives = match PeerNode::open(&dirs, name.node) {
         Ok(owner) => owner.is_alive(),
@@ -249,8 +245,7 @@ impl SegmentFiles {
         dat.link_as(&name.data())?;
         ctl.link_as(&name.control())?;
         let mut files = Self {
-            dat: SharedObject::open(&name.data(), Access::ReadWrite)?,
-            ctl: SharedObject::open(&name.control(), Access::ReadWrite)?,
+            ids: [dat.info()?.id, ctl.info()?.id],
             name,
             flink: flink.to_owned(),
             durable: true,

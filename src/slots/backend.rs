@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::memory::SegmentMemory;
-use super::reader::withdraw;
 use super::segment_owner::{Reserved, SegmentOwner};
 use super::slot_reader::{Attached, claim, owner_is_over};
 use super::{
     Committed, Identity, Incarnation, Located, NotServed, ReaderCore, ReaderIndex, ReaderOptions,
     ReaderSet, SampleHeader, SampleInfo, SlotError, SlotIndex, SlotWord, space_bell,
+    withdraw_entry,
 };
 use crate::liveness::{BitLease, Node};
 use crate::sync::{Ordering, Words};
@@ -487,7 +487,7 @@ impl Drop for Backend {
                         space_bell::ring(&memory);
                     }
                 }
-                None => withdraw(&*memory, reader.index),
+                None => withdraw_entry(&*memory, reader.index),
             }
         }
         if self.attached.is_some() {

@@ -24,6 +24,7 @@ use byteorder::{ByteOrder, LittleEndian as Le};
 
 use super::geometry::{MAX_STRINGS, dat};
 use super::{FormatError, Geometry};
+use crate::shm::random_u64;
 use crate::types::TypeHash;
 
 /// Bytes of the fixed part of the identity in `.dat`.
@@ -44,7 +45,10 @@ impl Incarnation {
     /// A new one.
     #[must_use]
     pub fn random() -> Self {
-        Self(rand::random())
+        let halves = [random_u64(), random_u64()].map(u64::to_le_bytes);
+        let mut nonce = [0; 16];
+        nonce.copy_from_slice(halves.as_flattened());
+        Self(nonce)
     }
 }
 

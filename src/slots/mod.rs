@@ -39,7 +39,7 @@ pub use options::{FlowPolicy, SegmentOptions, Sharing};
 pub use owner::{EntryStatus, Full, OwnerCore, OwnerState, Request};
 pub use owner_event::{OwnerEvent, ReaderLoss};
 pub use posix::{ExpectedType, PosixSlotAllocator};
-pub use reader::{Located, Looked, NotServed, ReaderCore, Taken, claim_entry};
+pub use reader::{Located, Looked, NotServed, ReaderCore, Taken, claim_entry, withdraw_entry};
 pub use reader_entry::ReaderEntry;
 pub use sample_header::SampleHeader;
 pub use slot_reader::{Losses, RawSample, ReaderOptions, SlotReader};

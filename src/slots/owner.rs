@@ -47,7 +47,8 @@ pub enum Request {
     Join = 1,
     /// To be served again after a disconnection.
     Return = 2,
-    /// To be forgotten: it reads and holds nothing any more.
+    /// To be forgotten: it reads and holds nothing any more. Counts under any epoch: a reader may
+    /// leave before it notices that it has been admitted, or readmitted.
     Leave = 3,
 }
 

@@ -1,5 +1,6 @@
 //! What a reader knows of its writer's node: whether it lives, and its bell.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::liveness::{Node, NodeId, PeerNode, RemoteBell};
@@ -7,8 +8,8 @@ use crate::liveness::{Node, NodeId, PeerNode, RemoteBell};
 /// The owner of a segment as seen by who is attached to it.
 #[derive(Debug)]
 pub(crate) struct OwnerLink {
-    node: PeerNode,
-    bell: Option<RemoteBell>,
+    node: Arc<PeerNode>,
+    bell: Option<Arc<RemoteBell>>,
     uid: u32,
     dead: AtomicBool,
 }
@@ -17,8 +18,8 @@ impl OwnerLink {
     /// The node that says it owns a segment whose data object belongs to `uid`. `None`: there is no
     /// such node any more.
     pub(crate) fn open(own: &Node, id: NodeId, uid: u32) -> Option<Self> {
-        let node = PeerNode::open(&own.dir().with_default_of(uid), id).ok()?;
-        Some(Self { node, bell: RemoteBell::open(id, uid).ok(), uid, dead: AtomicBool::new(false) })
+        let (node, bell) = (own.peer(id, uid).ok()?, own.peer_bell(id, uid).ok());
+        Some(Self { node, bell, uid, dead: AtomicBool::new(false) })
     }
 
     /// The node.

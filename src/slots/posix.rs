@@ -23,7 +23,7 @@ use crate::liveness::flink::{
     DURABLE_SUFFIX, FLINK_SUFFIX, create_flink, read_flink, remove_flink, replace_flink,
 };
 use crate::liveness::{LivenessError, Node, NodeId, SegmentName};
-use crate::shm::{Access, MapOptions, Memory, SharedObject, ShmError};
+use crate::shm::{Access, FileId, MapOptions, Memory, SharedObject, ShmError, object};
 use crate::sync::{Ordering, Words};
 use crate::types::TypeHash;
 
@@ -99,7 +99,7 @@ impl PosixSlotAllocator {
         beginning: Beginning,
         files: SegmentFiles,
     ) -> Result<Self, SlotError> {
-        let paths = Paths { flink: files.flink.clone(), segment: files.dat.name().path() };
+        let paths = Paths { flink: files.flink.clone(), segment: files.name.data().path() };
         let home =
             Home { node: Arc::clone(node), files: Mutex::new(files), options: options.clone() };
         let owner = SegmentOwner::new(memory, identity.clone(), beginning, options, Some(home));
@@ -262,8 +262,8 @@ fn hex(octets: &[u8]) -> String {
 #[derive(Debug)]
 pub(crate) struct SegmentFiles {
     pub(crate) name: SegmentName,
-    pub(crate) dat: SharedObject,
-    pub(crate) ctl: SharedObject,
+    /// Which objects the names led to when they were made.
+    pub(crate) ids: [FileId; 2],
     pub(crate) flink: PathBuf,
     /// Names stay for who adopts the segment.
     pub(crate) durable: bool,
@@ -290,10 +290,11 @@ impl SegmentFiles {
         };
         let durable = options.durable_name.is_some();
         let flink = flink.to_owned();
-        let files = Self { name, dat, ctl, flink, durable, published: false };
+        let ids = [dat.info()?.id, ctl.info()?.id];
+        let files = Self { name, ids, flink, durable, published: false };
         let how = MapOptions { populate_up_to: options.populate_up_to };
-        let dat = Memory::map(&files.dat, how)?;
-        let ctl = Memory::map(&files.ctl, how)?;
+        let dat = Memory::map(&dat, how)?;
+        let ctl = Memory::map(&ctl, how)?;
         let memory = SegmentMemory::new(dat, ctl, geometry);
         let memory = memory.ok_or(FormatError::Geometry { geometry })?;
         Ok((files, memory))
@@ -323,7 +324,8 @@ impl Drop for SegmentFiles {
             return;
         }
         let flink = if self.published { remove_flink(&self.flink, &self.name) } else { Ok(()) };
-        let objects = [&self.dat, &self.ctl].map(SharedObject::unlink_if_same);
+        let names = [self.name.data(), self.name.control()];
+        let objects = names.iter().zip(self.ids).map(|(name, id)| object::unlink_if(name, id));
         for error in
             objects.into_iter().filter_map(Result::err).map(LivenessError::from).chain(flink.err())
         {

@@ -78,6 +78,12 @@ pub fn claim_entry<W: Words<SlotWord>>(
     Some(reader)
 }
 
+/// Gives an entry back whose reader was refused, or does not wait for its admission any longer.
+pub fn withdraw_entry<W: Words<SlotWord>>(words: &W, reader: ReaderIndex) {
+    let epoch = words.load(SlotWord::State(reader), Ordering::Acquire) >> 8;
+    ask(words, reader, epoch, Request::Leave);
+}
+
 fn ask<W: Words<SlotWord>>(words: &W, reader: ReaderIndex, epoch: u64, request: Request) {
     // Release: the owner that sees the request sees the description.
     words.store(SlotWord::Request(reader), tagged(epoch, request as u8), Ordering::Release);
@@ -101,7 +107,8 @@ pub struct ReaderCore {
     reading: Option<Looked>,
     /// Samples under hold bits.
     held: Vec<Looked>,
-    /// Released since the owner's space bell was last looked at behind a fence.
+    /// Released, or lowered its hazard, since the owner's space bell was last looked at behind a
+    /// fence.
     owes_look: bool,
     /// Seen waiting for space: the caller rings.
     ring_space: bool,
@@ -170,12 +177,12 @@ impl ReaderCore {
 
     #[cold]
     fn not_served(&self, state: u64) -> NotServed {
+        let epoch = self.served_as >> 8;
         match EntryStatus::of(state) {
-            Some(EntryStatus::Disconnected) if state >> 8 == self.served_as >> 8 => {
-                NotServed::Disconnected
-            }
-            Some(EntryStatus::Admitted) if state >> 8 == (self.served_as >> 8) + 1 => {
-                // Readmitted; `rejoin` takes the new epoch over.
+            Some(EntryStatus::Disconnected) if state >> 8 == epoch => NotServed::Disconnected,
+            // Readmitted, and perhaps disconnected again since; `rejoin` takes the new epoch over.
+            // Nobody else can have the entry under it: it takes two more epochs to give it away.
+            Some(EntryStatus::Admitted | EntryStatus::Disconnected) if state >> 8 == epoch + 1 => {
                 NotServed::Disconnected
             }
             _ => NotServed::Evicted,
@@ -197,8 +204,10 @@ impl ReaderCore {
                 self.served_as = state;
                 Ok(true)
             }
-            Some(EntryStatus::Disconnected) if state >> 8 == epoch => {
-                ask(words, self.index, epoch, Request::Return);
+            Some(EntryStatus::Disconnected) if [epoch, epoch + 1].contains(&(state >> 8)) => {
+                // With the next epoch: it was served again, and disconnected before it noticed.
+                self.served_as = tagged(state >> 8, EntryStatus::Admitted as u8);
+                ask(words, self.index, state >> 8, Request::Return);
                 Ok(false)
             }
             _ => Err(NotServed::Evicted),
@@ -341,6 +350,8 @@ impl ReaderCore {
         self.look_at_space(words);
         if words.load(SlotWord::Seq(slot), Ordering::Acquire) != want {
             words.store(SlotWord::Reading(self.index), 0, Ordering::Release);
+            // The owner may have seen the hazard, put the sample back and gone to sleep.
+            self.owes_look = true;
             return Taken::Nothing;
         }
         let looked = Looked { seq: want, slot };
@@ -416,10 +427,4 @@ impl ReaderCore {
     pub fn must_ring(&mut self) -> bool {
         std::mem::take(&mut self.ring_space)
     }
-}
-
-/// Gives back an entry that was claimed and not admitted yet.
-pub(crate) fn withdraw<W: Words<SlotWord>>(words: &W, reader: ReaderIndex) {
-    let epoch = words.load(SlotWord::State(reader), Ordering::Acquire) >> 8;
-    ask(words, reader, epoch, Request::Leave);
 }

@@ -25,7 +25,7 @@ const MAX_FORMER: usize = 2;
 /// The readers that an old incarnation was left to.
 #[derive(Debug)]
 pub(super) struct Former {
-    left_to: Vec<PeerNode>,
+    left_to: Vec<Arc<PeerNode>>,
 }
 
 impl SegmentOwner {
@@ -42,7 +42,7 @@ impl SegmentOwner {
         if left.is_empty() || hot.loans > 0 {
             return Ok(false);
         }
-        service.former.retain(|former| former.left_to.iter().any(PeerNode::is_alive));
+        service.former.retain(|former| former.left_to.iter().any(|peer| peer.is_alive()));
         if service.former.len() >= MAX_FORMER {
             return Ok(false);
         }

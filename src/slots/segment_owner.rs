@@ -63,7 +63,7 @@ pub(super) struct Hot {
 #[derive(Debug)]
 pub(super) struct Peer {
     /// `None` for a reader in the same process that needs no watching.
-    pub(super) node: Option<PeerNode>,
+    pub(super) node: Option<Arc<PeerNode>>,
     pub(super) entry: ReaderEntry,
     pub(super) since: Instant,
 }
@@ -160,7 +160,7 @@ impl SegmentOwner {
             let entry = memory.load_entry(reader);
             let node = memory.load(SlotWord::Node(reader), Ordering::Acquire);
             let peer = self.watch(node, &entry);
-            let lives = peer.as_ref().is_some_and(PeerNode::is_alive);
+            let lives = peer.as_ref().is_some_and(|peer| peer.is_alive());
             service.peers[reader.get()] = Some(Peer { node: peer, entry, since: Instant::now() });
             if !lives {
                 self.vacate(&mut service, reader, ReaderLoss::Died);
@@ -426,11 +426,18 @@ impl SegmentOwner {
         let asks = |what: Request| request == tagged(epoch, what as u8);
         match status {
             EntryStatus::Vacant if node == 0 => service.peers[reader.get()] = None,
+            EntryStatus::Vacant if request & 0xff == Request::Leave as u64 => {
+                self.hot.lock().core.vacate(memory, reader);
+                service.peers[reader.get()] = None;
+            }
             EntryStatus::Vacant if asks(Request::Join) => {
                 self.admit(service, memory, reader, node);
             }
             EntryStatus::Vacant => self.watch_claimed(service, memory, reader, node, probe),
-            _ if asks(Request::Leave) => self.vacate(service, reader, ReaderLoss::Left),
+            // Under any epoch: a reader may leave before it notices that it was admitted.
+            _ if request & 0xff == Request::Leave as u64 => {
+                self.vacate(service, reader, ReaderLoss::Left)
+            }
             EntryStatus::Refused => {
                 let since = service.peers[reader.get()].as_ref().map(|peer| peer.since);
                 if since.is_none_or(|since| since.elapsed() > REFUSED_FOR) {
@@ -470,15 +477,14 @@ impl SegmentOwner {
         }
     }
 
-    fn watch(&self, node: u64, entry: &ReaderEntry) -> Option<PeerNode> {
-        let dirs = self.home.as_ref()?.node.dir().with_default_of(entry.uid);
-        PeerNode::open(&dirs, NodeId::new(node)?).ok()
+    fn watch(&self, node: u64, entry: &ReaderEntry) -> Option<Arc<PeerNode>> {
+        self.home.as_ref()?.node.peer(NodeId::new(node)?, entry.uid).ok()
     }
 
     fn admit(&self, service: &mut Service, memory: &SegmentMemory, reader: ReaderIndex, node: u64) {
         let entry = memory.load_entry(reader);
         let peer = self.watch(node, &entry);
-        let watched = peer.as_ref().is_some_and(PeerNode::is_alive) || self.home.is_none();
+        let watched = peer.as_ref().is_some_and(|peer| peer.is_alive()) || self.home.is_none();
         let bell = self.bell(node, entry.uid);
         let since = Instant::now();
         service.peers[reader.get()] = Some(Peer { node: peer, entry, since });
@@ -504,11 +510,7 @@ impl SegmentOwner {
     }
 
     fn bell(&self, node: u64, uid: u32) -> Option<Arc<RemoteBell>> {
-        let known = {
-            let hot = self.hot.lock();
-            hot.bells.iter().find(|known| known.node == node).map(|known| Arc::clone(&known.bell))
-        };
-        known.or_else(|| RemoteBell::open(NodeId::new(node)?, uid).map(Arc::new).ok())
+        self.home.as_ref()?.node.peer_bell(NodeId::new(node)?, uid).ok()
     }
 
     fn readmit(&self, service: &mut Service, reader: ReaderIndex) {

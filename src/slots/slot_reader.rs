@@ -9,7 +9,7 @@ use super::owner_link::OwnerLink;
 use super::reader::{Looked, Taken};
 use super::{
     EntryStatus, Identity, NotServed, OwnerState, ReaderCore, ReaderEntry, ReaderIndex,
-    SampleHeader, SegmentFlags, SlotError, SlotWord, claim_entry, space_bell,
+    SampleHeader, SegmentFlags, SlotError, SlotWord, claim_entry, space_bell, withdraw_entry,
 };
 use crate::liveness::{BitLease, Node, NodeId};
 use crate::shm::ProcessStamp;
@@ -562,7 +562,7 @@ impl Drop for SlotReader {
                     space_bell::ring(&state.attached.memory);
                 }
             }
-            Service::Joining(index) => super::reader::withdraw(&*state.attached.memory, *index),
+            Service::Joining(index) => withdraw_entry(&*state.attached.memory, *index),
             Service::Over => return,
         }
         if let Some(owner) = &state.attached.owner {
