@@ -1,15 +1,22 @@
 //! What can go wrong in this room.
 
 use super::shm_locator::LocatorError;
+use super::sockets::SocketError;
 use crate::wire::{Guid, WireError};
 
 /// Why something could not be announced, or discovery could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiscoveryError {
+    /// The participant has no sockets.
+    #[error(transparent)]
+    Sockets(#[from] SocketError),
     /// The thread that serves the sockets could not be started.
     #[error("cannot start the discovery thread: {0}; raise the limit on threads or processes")]
     Thread(#[source] std::io::Error),
+    /// This process is a child made by `fork` of the one that started the participant.
+    #[error("this process was forked from the one that started the participant; start its own")]
+    ForkedChild,
     /// The endpoint belongs to another participant.
     #[error(
         "{endpoint} is not an endpoint of this participant, whose entities begin with {prefix}"

@@ -5,7 +5,7 @@
 //! | `shm_locator`, `locator_carrier`, `locator_policy`, `host_identity` | `PID_SHM_LOCATOR`: its value, what carries it, whether to follow it |
 //! | `participant_core` | [`ParticipantCore`]: SPDP, SEDP and liveliness without I/O |
 //! | `spdp`, `lease`, `peer`, `remote_endpoints`, `reliable_writer`, `reliable_reader`, `reassembly` | its parts |
-//! | `participant`, `sockets`, `ports`, `config` | the core on UDP |
+//! | `participant`, `sockets`, `ports`, `config` | [`Participant`]: the core on UDP |
 //! | `registry`, `registry_store`, `registry_file` | the same answers from files, for hosts that hide discovery |
 //! | `directory`, `event`, `event_queue` | what both have in common |
 //!
@@ -24,13 +24,16 @@ mod lease;
 mod locator_carrier;
 mod locator_policy;
 mod matching;
+mod participant;
 mod participant_core;
 mod peer;
+mod ports;
 mod reassembly;
 mod reliable_reader;
 mod reliable_writer;
 mod remote_endpoints;
 mod shm_locator;
+mod sockets;
 mod spdp;
 mod user_data;
 
@@ -46,5 +49,7 @@ pub use locator_carrier::{
     find_locator_in, participant_version, reader_version,
 };
 pub use locator_policy::{LocatorPolicy, PathRefused};
+pub use participant::Participant;
 pub use participant_core::{Destination, ParticipantCore, ParticipantLocators};
 pub use shm_locator::{LocatorError, LocatorPath, SegmentFormat, SegmentHints, ShmLocator};
+pub use sockets::SocketError;
