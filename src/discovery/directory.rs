@@ -12,7 +12,7 @@ use crate::wire::{EndpointData, Guid};
 /// Tells others of the endpoints here, and tells of the endpoints elsewhere.
 ///
 /// Implemented by the embedded [`Participant`](super::Participant), which speaks SPDP and SEDP, and by
-/// the registry, which is for hosts that tell a plugin nothing of remote
+/// the [`Registry`](super::Registry), which is for hosts that tell a plugin nothing of remote
 /// endpoints. Endpoints of different directories never see each other.
 ///
 /// Methods may be called from any thread; none waits for another process for longer than a second.

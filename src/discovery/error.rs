@@ -1,5 +1,6 @@
 //! What can go wrong in this room.
 
+use super::registry_store::RegistryError;
 use super::shm_locator::LocatorError;
 use super::sockets::SocketError;
 use crate::wire::{Guid, WireError};
@@ -46,4 +47,7 @@ pub enum DiscoveryError {
     /// The locator cannot be carried.
     #[error(transparent)]
     Locator(#[from] LocatorError),
+    /// The registry could not be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
 }

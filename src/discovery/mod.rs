@@ -6,7 +6,7 @@
 //! | `participant_core` | [`ParticipantCore`]: SPDP, SEDP and liveliness without I/O |
 //! | `spdp`, `lease`, `peer`, `remote_endpoints`, `reliable_writer`, `reliable_reader`, `reassembly` | its parts |
 //! | `participant`, `sockets`, `ports`, `config` | [`Participant`]: the core on UDP |
-//! | `registry`, `registry_store`, `registry_file` | the same answers from files, for hosts that hide discovery |
+//! | `registry`, `registry_store`, `registry_file` | [`Registry`]: the same answers from files, for hosts that hide discovery |
 //! | `directory`, `event`, `event_queue` | what both have in common |
 //!
 //! Formats and rules: `spec-notes/shm-locator.md`, `spec-notes/discovery.md`.
@@ -29,6 +29,9 @@ mod participant_core;
 mod peer;
 mod ports;
 mod reassembly;
+mod registry;
+mod registry_file;
+mod registry_store;
 mod reliable_reader;
 mod reliable_writer;
 mod remote_endpoints;
@@ -51,5 +54,8 @@ pub use locator_carrier::{
 pub use locator_policy::{LocatorPolicy, PathRefused};
 pub use participant::Participant;
 pub use participant_core::{Destination, ParticipantCore, ParticipantLocators};
+pub use registry::{Registry, RegistrySweeper, qos_digest};
+pub use registry_file::{RegistryEntry, RegistryFile, RegistryKey};
+pub use registry_store::RegistryError;
 pub use shm_locator::{LocatorError, LocatorPath, SegmentFormat, SegmentHints, ShmLocator};
 pub use sockets::SocketError;

@@ -1,0 +1,585 @@
+//! The registry: who is there, for hosts that do not tell.
+//!
+//! Some DDS implementations show a plugin nothing of remote endpoints (Cyclone DDS's PSMX). Then the
+//! endpoints of the plugin enter themselves, before they are advertised, in files of the runtime dir:
+//! one for each domain of exchange, topic, type name and partition (see
+//! [`registry_file`](super::registry_file) for the format and [`registry_store`](super::registry_store)
+//! for how it is kept whole). Each process reads the files in which it has an endpoint itself.
+//!
+//! Changes are noticed when the node's service thread is rung, which whoever changes a file does to the
+//! nodes in it, and once a second. Entries of nodes that are proved dead count as gone, and are
+//! removed by whoever notices.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+
+use super::directory::EndpointDirectory;
+use super::error::DiscoveryError;
+use super::event::{DiscoveryEvent, RemoteEndpoint};
+use super::event_queue::EventQueue;
+use super::fnv::fnv1a_64;
+use super::locator_carrier::SHM_VERSION;
+use super::registry_file::{RegistryEntry, RegistryFile, RegistryKey};
+use super::registry_store::{PATIENCE, RegistryError, RegistryStore};
+use super::shm_locator::ShmLocator;
+use crate::liveness::janitor::{Finding, FoundKind, Sweeper, Verdict};
+use crate::liveness::{LivenessError, Node, NodeId, PeerNode, RuntimeDir, Serve, Serviced};
+use crate::shm::ProcessStamp;
+use crate::wire::qos::EndpointQos;
+use crate::wire::{
+    Endianness, EndpointData, EndpointRole, EntityId, Guid, GuidPrefix, VendorId, WireError,
+};
+
+/// Events kept for a consumer that is slow.
+const EVENT_CAPACITY: usize = 4096;
+
+/// What the registry has to know of nodes.
+trait Nodes: Send + Sync {
+    fn id(&self) -> NodeId;
+    /// Proved dead; a doubt counts as alive.
+    fn is_dead(&self, node: NodeId) -> bool;
+    /// Wakes the node's service thread.
+    fn ring(&self, node: NodeId);
+}
+
+/// Nodes as they are.
+struct LiveNodes {
+    node: Arc<Node>,
+    /// Kept open, so that a runtime dir that is deleted does not make the living look dead.
+    peers: Mutex<BTreeMap<NodeId, Arc<PeerNode>>>,
+}
+
+impl Nodes for LiveNodes {
+    fn id(&self) -> NodeId {
+        self.node.id()
+    }
+
+    fn is_dead(&self, id: NodeId) -> bool {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let peer = match peers.get(&id) {
+            Some(peer) => Arc::clone(peer),
+            None => match self.node.peer(id, self.node.dir().uid()) {
+                Ok(peer) => Arc::clone(peers.entry(id).or_insert(peer)),
+                Err(LivenessError::NoTrace { .. }) => return true,
+                Err(error) => {
+                    tracing::debug!(%error, node = %id, "cannot tell whether the node is alive");
+                    return false;
+                }
+            },
+        };
+        let is_dead = !peer.is_alive();
+        if is_dead {
+            peers.remove(&id);
+        }
+        is_dead
+    }
+
+    fn ring(&self, id: NodeId) {
+        match self.node.peer_bell(id, self.node.dir().uid()) {
+            Ok(bell) => {
+                bell.ring_service();
+            }
+            // It looks by itself once a second.
+            Err(error) => tracing::debug!(%error, node = %id, "cannot ring the node"),
+        }
+    }
+}
+
+/// An endpoint of ours, and where it is entered.
+#[derive(Debug)]
+struct Own {
+    keys: Vec<RegistryKey>,
+    entry: RegistryEntry,
+}
+
+#[derive(Debug)]
+struct State {
+    store: RegistryStore,
+    own: BTreeMap<Guid, Own>,
+    /// Entries of ours that could not be taken out yet.
+    leaving: Vec<(RegistryKey, Guid)>,
+    known: BTreeMap<Guid, (RegistryEntry, Arc<RemoteEndpoint>)>,
+    /// The store's count when its files were last read; `None` if they have to be read again.
+    count: Option<u64>,
+}
+
+/// Endpoints that find each other through files of the runtime dir.
+///
+/// Endpoints of one registry see those of every other registry with the same domain of exchange and
+/// runtime dir, in this process or another, and not each other. There are no events of participants.
+///
+/// Dropping it withdraws its endpoints.
+///
+/// ```
+/// use std::sync::Arc;
+/// use dds_shm::discovery::{DiscoveryEvent, EndpointDirectory as _, Registry};
+/// use dds_shm::liveness::{Node, NodeOptions, RuntimeDir};
+/// use dds_shm::wire::{EndpointData, EndpointRole, EntityId, Guid, GuidPrefix};
+///
+/// # let temporary = tempfile::tempdir()?;
+/// # let dir = RuntimeDir::create(&temporary.path().join("run"))?;
+/// # let options = NodeOptions { janitor: None, ..NodeOptions::default() };
+/// let node = Node::new(&dir, options)?;
+/// let (one, other) = (Registry::open(&node, "instance 7")?, Registry::open(&node, "instance 7")?);
+/// let guid = Guid::new(GuidPrefix([1; 12]), EntityId::user_writer(1, false));
+/// one.announce(EndpointData::new(EndpointRole::Writer, guid, "Pose", "geometry::Pose"), None)?;
+/// let guid = Guid::new(GuidPrefix([2; 12]), EntityId::user_reader(1, false));
+/// other.announce(EndpointData::new(EndpointRole::Reader, guid, "Pose", "geometry::Pose"), None)?;
+/// assert_eq!(other.publications("Pose").len(), 1);
+/// assert!(matches!(other.events().recv()?, DiscoveryEvent::PublicationDiscovered(_)));
+/// assert!(matches!(one.events().recv()?, DiscoveryEvent::SubscriptionDiscovered(_)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Registry {
+    domain: String,
+    nodes: Box<dyn Nodes>,
+    state: Mutex<State>,
+    events: EventQueue<DiscoveryEvent>,
+    stamp: ProcessStamp,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry")
+            .field("domain", &self.domain)
+            .field("node", &self.nodes.id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    /// Opens the registry of a node's runtime dir. `domain` says whom to exchange with: only
+    /// registries that are opened with the same text see each other.
+    ///
+    /// # Errors
+    /// If the system refuses the files, or in a forked child.
+    pub fn open(node: &Arc<Node>, domain: &str) -> Result<Arc<Self>, RegistryError> {
+        let nodes = LiveNodes { node: Arc::clone(node), peers: Mutex::default() };
+        let registry = Arc::new(Self::new(&node.dir().registry(), domain, Box::new(nodes))?);
+        let serviced: Arc<dyn Serviced> = Arc::clone(&registry) as Arc<dyn Serviced>;
+        let serviced: Weak<dyn Serviced> = Arc::downgrade(&serviced);
+        node.register(serviced)?;
+        Ok(registry)
+    }
+
+    fn new(directory: &Path, domain: &str, nodes: Box<dyn Nodes>) -> Result<Self, RegistryError> {
+        let store = RegistryStore::open(directory)?;
+        let state = State {
+            store,
+            own: BTreeMap::new(),
+            leaving: Vec::new(),
+            known: BTreeMap::new(),
+            count: None,
+        };
+        Ok(Self {
+            domain: domain.to_owned(),
+            nodes,
+            state: Mutex::new(state),
+            events: EventQueue::new(EVENT_CAPACITY),
+            stamp: ProcessStamp::current(),
+        })
+    }
+
+    /// Everything that is in the registry of a runtime dir, also of other domains of exchange and of
+    /// nodes that are dead by now.
+    ///
+    /// # Errors
+    /// If the system refuses the files.
+    pub fn list(dir: &RuntimeDir) -> Result<Vec<RegistryFile>, RegistryError> {
+        RegistryStore::open(&dir.registry())?.files()
+    }
+
+    /// Looks whether anything has changed. The service thread does this when it is rung and once a
+    /// second; call it for what must not wait that long.
+    ///
+    /// # Errors
+    /// If the system refuses the files, or in a forked child.
+    pub fn poll(&self) -> Result<(), RegistryError> {
+        self.check_process()?;
+        self.look(&mut self.lock(), true)
+    }
+
+    fn check_process(&self) -> Result<(), RegistryError> {
+        if self.stamp.is_current() { Ok(()) } else { Err(RegistryError::ForkedChild) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // After a panic in the middle the state may be old, and the next look brings it up to date.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files in which an endpoint is to be found.
+    fn keys(&self, endpoint: &EndpointData) -> Result<Vec<RegistryKey>, RegistryError> {
+        let mut partitions: BTreeSet<&str> =
+            endpoint.qos.partition.0.iter().map(String::as_str).collect();
+        if partitions.is_empty() {
+            partitions.insert("");
+        }
+        if let Some(pattern) = partitions.iter().find(|name| name.contains(['*', '?', '[', '\\'])) {
+            return Err(RegistryError::PartitionPattern((*pattern).to_owned()));
+        }
+        let key = |partition: &str| RegistryKey {
+            domain: self.domain.clone(),
+            topic: endpoint.topic_name.clone(),
+            type_name: endpoint.type_name.clone(),
+            partition: partition.to_owned(),
+        };
+        Ok(partitions.into_iter().map(key).collect())
+    }
+
+    fn enter(
+        &self,
+        endpoint: &EndpointData,
+        locator: Option<&ShmLocator>,
+    ) -> Result<(), RegistryError> {
+        self.check_process()?;
+        let keys = self.keys(endpoint)?;
+        let guid = endpoint.guid;
+        let entry = RegistryEntry {
+            node: self.nodes.id(),
+            role: endpoint.role,
+            guid,
+            qos_digest: qos_digest(endpoint.role, &endpoint.qos)?,
+            locator: locator.map(ShmLocator::encode).unwrap_or_default(),
+            parameters: endpoint.to_pl_cdr(Endianness::Little)?,
+        };
+        let mut state = self.lock();
+        state.leaving.retain(|(key, leaving)| *leaving != guid || !keys.contains(key));
+        let mut concerned = BTreeSet::new();
+        let mut result = Ok(());
+        for key in &keys {
+            match state.store.update(key, PATIENCE, put(&entry)) {
+                Ok(now) => concerned.extend(now.iter().map(|entry| entry.node)),
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        // Those that have to be left: the old ones, or, if it failed, the new ones.
+        let (kept, left) = match (state.own.remove(&guid), &result) {
+            (before, Ok(())) => {
+                let left = before.map(|own| own.keys).unwrap_or_default();
+                (Some(Own { keys, entry }), left)
+            }
+            (before, Err(_)) => (before, keys),
+        };
+        let stays = |key: &RegistryKey| kept.as_ref().is_some_and(|own| own.keys.contains(key));
+        let left = left.into_iter().filter(|key| !stays(key)).map(|key| (key, guid));
+        state.leaving.extend(left);
+        state.own.extend(kept.map(|own| (guid, own)));
+        concerned.extend(take_leaving_out(&mut state));
+        state.count = None;
+        let looked = self.look(&mut state, false);
+        drop(state);
+        self.ring(concerned);
+        result.and(looked)
+    }
+
+    fn leave(&self, guid: Guid) -> Result<(), RegistryError> {
+        self.check_process()?;
+        let mut state = self.lock();
+        let Some(own) = state.own.remove(&guid) else { return Ok(()) };
+        let mut concerned = BTreeSet::new();
+        let mut result = Ok(());
+        for key in own.keys {
+            match state.store.update(&key, PATIENCE, take_out(guid)) {
+                Ok(now) => concerned.extend(now.iter().map(|entry| entry.node)),
+                Err(error) => {
+                    state.leaving.push((key, guid));
+                    result = Err(error);
+                }
+            }
+        }
+        state.count = None;
+        let looked = self.look(&mut state, false);
+        drop(state);
+        self.ring(concerned);
+        result.and(looked)
+    }
+
+    fn ring(&self, nodes: BTreeSet<NodeId>) {
+        // Our own service thread too: other registries of this process have to look.
+        for node in nodes {
+            self.nodes.ring(node);
+        }
+    }
+
+    /// Brings what is known up to date, and tells what changed. `probe`: also looks whether nodes have
+    /// died.
+    fn look(&self, state: &mut State, probe: bool) -> Result<(), RegistryError> {
+        take_leaving_out(state);
+        if state.own.is_empty() && state.known.is_empty() {
+            return Ok(());
+        }
+        let own_node = self.nodes.id();
+        let is_dead = |node: NodeId| node != own_node && self.nodes.is_dead(node);
+        if probe {
+            let nodes: BTreeSet<NodeId> =
+                state.known.values().map(|(entry, _)| entry.node).collect();
+            if nodes.into_iter().any(is_dead) {
+                state.count = None;
+            }
+        }
+        // Before the files: what changes while they are read is read again.
+        let count = state.store.count()?;
+        if count.is_some() && count == state.count {
+            return Ok(());
+        }
+        state.count = None;
+        let keys: BTreeSet<&RegistryKey> = state.own.values().flat_map(|own| &own.keys).collect();
+        let mut found: BTreeMap<Guid, RegistryEntry> = BTreeMap::new();
+        for key in keys {
+            let entries = state.store.read(key)?.map(|file| file.entries).unwrap_or_default();
+            let missing: Vec<&Own> = state
+                .own
+                .values()
+                .filter(|own| own.keys.contains(key) && !entries.contains(&own.entry))
+                .collect();
+            let dead: BTreeSet<NodeId> =
+                entries.iter().map(|entry| entry.node).filter(|node| is_dead(*node)).collect();
+            if !missing.is_empty() || !dead.is_empty() {
+                // Somebody damaged the file or emptied the directory; or somebody died. This may be
+                // the service thread, which must not wait: if the lock is taken, next time.
+                let tidied = state.store.update(key, Duration::ZERO, |entries| {
+                    let before = entries.len();
+                    entries.retain(|entry| !dead.contains(&entry.node));
+                    let mut changed = entries.len() < before;
+                    for own in missing {
+                        changed |= put(&own.entry)(entries);
+                    }
+                    changed
+                });
+                if let Err(error) = tidied {
+                    tracing::debug!(%error, topic = key.topic, "cannot tidy the registry yet");
+                }
+            }
+            let others = entries.into_iter().filter(|entry| {
+                !state.own.contains_key(&entry.guid) && !dead.contains(&entry.node)
+            });
+            found.extend(others.map(|entry| (entry.guid, entry)));
+        }
+        state.count = count;
+        self.tell(state, found);
+        Ok(())
+    }
+
+    /// Replaces what is known, and tells the difference.
+    fn tell(&self, state: &mut State, found: BTreeMap<Guid, RegistryEntry>) {
+        state.known.retain(|guid, (entry, _)| {
+            let stays = found.get(guid).is_some_and(|found| found.role == entry.role);
+            if !stays {
+                self.events.push(match entry.role {
+                    EndpointRole::Writer => DiscoveryEvent::PublicationGone(*guid),
+                    EndpointRole::Reader => DiscoveryEvent::SubscriptionGone(*guid),
+                });
+            }
+            stays
+        });
+        for (guid, entry) in found {
+            let known = state.known.get(&guid);
+            if known.is_some_and(|(known, _)| *known == entry) {
+                continue;
+            }
+            let endpoint = match remote_endpoint(&entry) {
+                Ok(endpoint) => Arc::new(endpoint),
+                Err(error) => {
+                    tracing::warn!(%error, %guid, "ignoring an entry of the registry");
+                    continue;
+                }
+            };
+            let told = Arc::clone(&endpoint);
+            self.events.push(match (entry.role, known.is_some()) {
+                (EndpointRole::Writer, false) => DiscoveryEvent::PublicationDiscovered(told),
+                (EndpointRole::Writer, true) => DiscoveryEvent::PublicationChanged(told),
+                (EndpointRole::Reader, false) => DiscoveryEvent::SubscriptionDiscovered(told),
+                (EndpointRole::Reader, true) => DiscoveryEvent::SubscriptionChanged(told),
+            });
+            state.known.insert(guid, (entry, endpoint));
+        }
+    }
+
+    fn known(&self, role: EndpointRole, topic_name: &str) -> Vec<Arc<RemoteEndpoint>> {
+        let state = self.lock();
+        let known = state.known.values().map(|(_, endpoint)| endpoint);
+        known
+            .filter(|endpoint| endpoint.data.role == role && endpoint.data.topic_name == topic_name)
+            .map(Arc::clone)
+            .collect()
+    }
+}
+
+impl EndpointDirectory for Registry {
+    fn announce(
+        &self,
+        endpoint: EndpointData,
+        locator: Option<ShmLocator>,
+    ) -> Result<(), DiscoveryError> {
+        Ok(self.enter(&endpoint, locator.as_ref())?)
+    }
+
+    fn withdraw(&self, endpoint: Guid) -> Result<(), DiscoveryError> {
+        Ok(self.leave(endpoint)?)
+    }
+
+    fn publications(&self, topic_name: &str) -> Vec<Arc<RemoteEndpoint>> {
+        self.known(EndpointRole::Writer, topic_name)
+    }
+
+    fn subscriptions(&self, topic_name: &str) -> Vec<Arc<RemoteEndpoint>> {
+        self.known(EndpointRole::Reader, topic_name)
+    }
+
+    fn events(&self) -> Receiver<DiscoveryEvent> {
+        self.events.receiver()
+    }
+
+    fn dropped_events(&self) -> u64 {
+        self.events.dropped()
+    }
+}
+
+impl Serviced for Registry {
+    fn serve(&self, _now: Instant, why: Serve) {
+        // Not while a method is at work: it looks by itself, and the thread must not wait.
+        let Ok(mut state) = self.state.try_lock() else { return };
+        if let Err(error) = self.look(&mut state, why == Serve::Tick) {
+            tracing::warn!(%error, "cannot look into the registry");
+        }
+    }
+
+    fn wants_tick(&self) -> bool {
+        // A method that is at work may be about to enter the first endpoint.
+        self.state.try_lock().map_or(true, |s| !s.own.is_empty() || !s.leaving.is_empty())
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // A forked child must not take its parent's endpoints out.
+        if !self.stamp.is_current() {
+            return;
+        }
+        let guids: Vec<Guid> = self.lock().own.keys().copied().collect();
+        for guid in guids {
+            if let Err(error) = self.leave(guid) {
+                tracing::warn!(%error, %guid, "cannot leave the registry; the janitor will");
+            }
+        }
+    }
+}
+
+/// Tries once more to take out what could not be taken out before; returns who is in those files.
+fn take_leaving_out(state: &mut State) -> BTreeSet<NodeId> {
+    let mut concerned = BTreeSet::new();
+    let store = &state.store;
+    // May be on the service thread, which must not wait.
+    state.leaving.retain(|(key, guid)| match store.update(key, Duration::ZERO, take_out(*guid)) {
+        Ok(now) => {
+            concerned.extend(now.iter().map(|entry| entry.node));
+            false
+        }
+        Err(error) => {
+            tracing::debug!(%error, %guid, "cannot leave the registry yet");
+            true
+        }
+    });
+    concerned
+}
+
+/// Replaces the entry of an endpoint; says whether that changes anything.
+fn put(entry: &RegistryEntry) -> impl FnOnce(&mut Vec<RegistryEntry>) -> bool + '_ {
+    |entries| {
+        if entries.contains(entry) {
+            return false;
+        }
+        entries.retain(|other| other.guid != entry.guid);
+        entries.push(entry.clone());
+        true
+    }
+}
+
+fn take_out(guid: Guid) -> impl FnOnce(&mut Vec<RegistryEntry>) -> bool {
+    move |entries| {
+        let before = entries.len();
+        entries.retain(|entry| entry.guid != guid);
+        entries.len() < before
+    }
+}
+
+fn remote_endpoint(entry: &RegistryEntry) -> Result<RemoteEndpoint, WireError> {
+    let data = EndpointData::from_pl_cdr(entry.role, &entry.parameters)?;
+    let locator = match entry.role {
+        EndpointRole::Writer if !entry.locator.is_empty() => {
+            let decoded = ShmLocator::decode(&entry.locator);
+            decoded
+                .inspect_err(|error| tracing::warn!(%error, "the writer's locator is unusable"))
+                .ok()
+        }
+        _ => None,
+    };
+    Ok(RemoteEndpoint {
+        vendor_id: data.vendor_id.unwrap_or(VendorId::UNKNOWN),
+        locator,
+        // Only those who can are here.
+        shm_version: (entry.role == EndpointRole::Reader).then_some(SHM_VERSION),
+        data,
+    })
+}
+
+/// A number for a quick look whether two QoS are the same: FNV-1a-64 of the little-endian SEDP payload
+/// of an endpoint that has this QoS, an all-zero GUID with the kind of a keyed user endpoint, and
+/// empty names.
+///
+/// # Errors
+/// If the QoS cannot be announced: a partition with a NUL in its name, or too many of them.
+pub fn qos_digest(role: EndpointRole, qos: &EndpointQos) -> Result<u64, WireError> {
+    let entity_id = match role {
+        EndpointRole::Writer => EntityId::user_writer(0, true),
+        EndpointRole::Reader => EntityId::user_reader(0, true),
+    };
+    let guid = Guid::new(GuidPrefix::UNKNOWN, entity_id);
+    let data = EndpointData { qos: qos.clone(), ..EndpointData::new(role, guid, "", "") };
+    Ok(fnv1a_64(&data.to_pl_cdr(Endianness::Little)?))
+}
+
+/// Sweeps the registry for the janitor of a node.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RegistrySweeper;
+
+impl Sweeper for RegistrySweeper {
+    fn sweep(
+        &self,
+        dir: &RuntimeDir,
+        is_gone: &dyn Fn(NodeId) -> bool,
+        remove: bool,
+    ) -> Vec<Finding> {
+        let swept =
+            RegistryStore::open(&dir.registry()).and_then(|store| store.sweep(is_gone, remove));
+        let leftovers = swept.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot sweep the registry");
+            Vec::new()
+        });
+        leftovers
+            .into_iter()
+            .map(|leftover| Finding {
+                kind: FoundKind::Registry,
+                path: leftover.path,
+                node: leftover.node,
+                bytes: 0,
+                verdict: match leftover.error {
+                    _ if !remove => Verdict::Removable,
+                    Some(error) => Verdict::Failed(error),
+                    None => Verdict::Removed,
+                },
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
