@@ -4,7 +4,8 @@
 //! it sends leaves the machine or meets another test, `/dev/shm` is its own, and nothing that it
 //! starts outlives it. Real peers ([`Peer`]) are started inside and say in JSON what they see:
 //! Cyclone DDS from PyPI, in a Python environment that is made under `target/` when it is first
-//! needed, and RustDDS, as the program `rustdds-peer` of this package.
+//! needed, and RustDDS, as the program `rustdds-peer` of this package. `embedded-peer` is our own
+//! participant in the same dress, so that it can be killed.
 //!
 //! A test whose needs cannot be met says which, and what to do, and passes; with
 //! `DDS_SHM_REQUIRE_INTEROP=1` it fails.

@@ -21,7 +21,7 @@ impl Need {
     fn meet(self) -> Result<(), String> {
         match self {
             Self::Cyclone => python::environment().map(drop),
-            Self::RustDds => rustdds_peer().map(drop),
+            Self::RustDds => program(RUSTDDS_PEER).map(drop),
         }
     }
 }
@@ -42,18 +42,23 @@ pub(crate) fn all_met(needs: &[Need]) -> bool {
 }
 
 /// The program that is a RustDDS participant.
-pub(crate) fn rustdds_peer() -> Result<PathBuf, String> {
+pub(crate) const RUSTDDS_PEER: &str = "rustdds-peer";
+/// The program that is our embedded participant.
+pub(crate) const EMBEDDED_PEER: &str = "embedded-peer";
+
+/// A program of this package.
+pub(crate) fn program(name: &str) -> Result<PathBuf, String> {
     // Tests are in target/<profile>/deps, programs one folder up.
     let executable = std::env::current_exe().map_err(|error| error.to_string())?;
     let found = executable
         .ancestors()
         .skip(1)
         .take(2)
-        .map(|folder| folder.join("rustdds-peer"))
+        .map(|folder| folder.join(name))
         .find(|path| path.is_file());
     found.ok_or_else(|| {
         format!(
-            "no rustdds-peer near {}: run `cargo build -p interop-tests --bins` first",
+            "no {name} near {}: run `cargo build -p interop-tests --bins` first",
             executable.display()
         )
     })

@@ -5,17 +5,20 @@
 //! | `event` | other fields |
 //! |---|---|
 //! | `ready` | `participant`, `writer`, `reader` (GUID or null) |
-//! | `participant`, `participant_lost` | `guid`; RustDDS: `vendor`, and `reason` when lost |
-//! | `publication`, `subscription` | `guid`, `topic`, `type`, `user_data` (hexadecimal) |
+//! | `participant`, `participant_lost` | `guid`; RustDDS, dds-shm: `vendor`; `reason` (`disposed`, `timeout`) |
+//! | `publication`, `subscription` | `guid`, `topic`, `type`, `user_data` (hexadecimal); dds-shm: `locator` (path or null) |
 //! | `publication_lost`, `subscription_lost` | `guid`; RustDDS: `reason` |
+//! | `unreachable` | dds-shm: `local`, `remote`, `why` |
 //! | `writer_matched`, `reader_matched` | RustDDS: `guid` of the remote endpoint |
 //! | `matched` (on command) | how many `writers` and `readers` are matched now |
 //! | `sample` | `value` |
 //! | `written`, `write_failed` | `count` in all; `reason` |
 //! | `acks` | `ok`: everything was acknowledged in time |
+//! | `history` | `ok`: the reader has got all that was written before, in time |
 //! | `stopped` | |
 //!
-//! Commands are lines on its stdin: `write N`, `acks SECONDS`, `matched` (Cyclone), `stop`.
+//! Commands are lines on its stdin: `write N`, `acks SECONDS`, `matched` and `history SECONDS`
+//! (Cyclone), `withdraw` (dds-shm: takes its endpoints back), `stop`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -176,6 +179,15 @@ impl Peer {
     /// If it does not answer.
     pub fn wait_for_acks(&mut self, bound: Duration) -> bool {
         self.answer(&format!("acks {}", bound.as_secs_f64()), &["acks"])["ok"] == true
+    }
+
+    /// Whether the reader of a Cyclone peer gets all that was written before it came in this time.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer.
+    pub fn wait_for_history(&mut self, bound: Duration) -> bool {
+        self.answer(&format!("history {}", bound.as_secs_f64()), &["history"])["ok"] == true
     }
 
     /// Gives a command and waits for the next event of one of these kinds.

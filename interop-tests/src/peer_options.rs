@@ -3,7 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::{Peer, need, python};
+use crate::need::{EMBEDDED_PEER, RUSTDDS_PEER, program};
+use crate::{Peer, python};
 
 /// What a peer is to be; every implementation takes the same options.
 ///
@@ -15,11 +16,12 @@ pub struct PeerOptions {
     arguments: Vec<String>,
     multicast: bool,
     lease: Option<Duration>,
+    domain_tag: String,
 }
 
 impl Default for PeerOptions {
     fn default() -> Self {
-        Self { arguments: Vec::new(), multicast: true, lease: None }
+        Self { arguments: Vec::new(), multicast: true, lease: None, domain_tag: String::new() }
     }
 }
 
@@ -97,10 +99,17 @@ impl PeerOptions {
         self
     }
 
-    /// Its lease, whole seconds. Cyclone only: by default its is 10 s; RustDDS's is 50 s.
+    /// Its lease, whole seconds; by default 10 s. RustDDS's is always 50 s.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);
+        self
+    }
+
+    /// Its domain tag. RustDDS knows none.
+    #[must_use]
+    pub fn domain_tag(mut self, tag: &str) -> Self {
+        tag.clone_into(&mut self.domain_tag);
         self
     }
 
@@ -115,10 +124,21 @@ impl PeerOptions {
 
     /// Starts it with RustDDS; the test has to need [`Need::RustDds`](crate::Need::RustDds).
     pub fn rustdds(&self) -> Peer {
-        let program = need::rustdds_peer().expect("a test that needs Need::RustDds");
-        let mut command = Command::new(program);
+        let path = program(RUSTDDS_PEER).expect("a test that needs Need::RustDds");
+        let mut command = Command::new(path);
         command.args(&self.arguments);
         Peer::start("RustDDS", command)
+    }
+
+    /// Starts our embedded participant. Its writer announces a segment that does not exist.
+    pub fn embedded(&self) -> Peer {
+        let path = program(EMBEDDED_PEER).expect("a program of this package");
+        let mut command = Command::new(path);
+        command.args(&self.arguments).args(["--tag", &self.domain_tag]);
+        if let Some(lease) = self.lease {
+            command.args(["--lease", &lease.as_secs().to_string()]);
+        }
+        Peer::start("dds-shm", command)
     }
 
     fn cyclone_settings(&self) -> String {
@@ -132,6 +152,9 @@ impl PeerOptions {
         let mut discovery = "<ParticipantIndex>auto</ParticipantIndex>".to_owned();
         if !self.multicast {
             discovery += "<Peers><Peer Address=\"127.0.0.1\"/></Peers>";
+        }
+        if !self.domain_tag.is_empty() {
+            discovery += &format!("<Tag>{}</Tag>", self.domain_tag);
         }
         if let Some(lease) = self.lease {
             discovery += &format!("<LeaseDuration>{}s</LeaseDuration>", lease.as_secs());
