@@ -43,7 +43,7 @@ pub struct Simulation {
     pub participants: BTreeMap<u8, Participant>,
     pub weather: Weather,
     /// Every datagram that was sent, if wanted.
-    pub recording: Option<Vec<Vec<u8>>>,
+    pub recording: Option<Vec<(Destination, Vec<u8>)>>,
     random: StdRng,
     in_flight: BTreeMap<(Instant, u64), (u8, u8, Vec<u8>)>,
     sent: u64,
@@ -183,6 +183,9 @@ impl Simulation {
         for (&n, participant) in &mut self.participants {
             while let Some((to, datagram)) = participant.core.poll_transmit(self.now) {
                 participant.sent += 1;
+                if let Some(recording) = &mut self.recording {
+                    recording.push((to, datagram.clone()));
+                }
                 let receivers = match to {
                     Destination::Everybody => all.clone(),
                     Destination::Address(address) => {
@@ -194,9 +197,6 @@ impl Simulation {
             participant.events.extend(std::iter::from_fn(|| participant.core.poll_event()));
         }
         for (from, to, datagram) in sent {
-            if let Some(recording) = &mut self.recording {
-                recording.push(datagram.clone());
-            }
             if self.random.random_range(0..100) < self.weather.loss {
                 continue;
             }
