@@ -105,7 +105,7 @@ impl SegmentOptions {
             type_name: type_name.to_owned(),
             type_hash,
             layout: String::new(),
-            guid: [0; 16],
+            guid: Incarnation::random().0,
             capacity,
             slots: None,
             depth: 1,
@@ -140,7 +140,7 @@ impl SegmentOptions {
         self
     }
 
-    /// RTPS GUID of the writer.
+    /// RTPS GUID of the writer. Default: random octets.
     #[must_use]
     pub fn guid(mut self, guid: [u8; 16]) -> Self {
         self.guid = guid;

@@ -343,7 +343,7 @@ impl SlotReader {
         let state = self.state.borrow();
         match &state.service {
             Service::Served(core) => core.poll(&*state.attached.memory),
-            _ => false,
+            _ => self.is_ready(),
         }
     }
 
