@@ -1,0 +1,224 @@
+//! The configurations that are explored, and the one in which each seeded bug must be found.
+
+use crate::config::Config;
+use crate::mutant::Mutant;
+
+const PLAIN: Config = Config::PLAIN;
+
+/// Two readers that may be overtaken.
+const OVERWRITING: Config = Config { waits: false, ..PLAIN };
+
+/// Reader 0 blocks the owner, reader 1 may be overtaken.
+const MIXED: Config = Config { blocking: 0b01, ..PLAIN };
+
+/// One slot, and an owner that sleeps when it is in use.
+const BELL: Config = Config { bell: true, slots: 1, samples: 2, ..PLAIN };
+
+/// Explored by every `cargo test`.
+pub(crate) const SMALL: &[Config] = &[
+    Config { name: "blocking, keep both", keep: 0b11, ..PLAIN },
+    Config { name: "overwriting", ..OVERWRITING },
+    Config { name: "mixed, keep both", keep: 0b11, ..MIXED },
+    Config { name: "overwriting, keep r1", keep: 0b10, ..OVERWRITING },
+    Config { name: "blocking, lease", lease: 0b10, ..PLAIN },
+    Config { name: "blocking, lease and return", lease: 0b10, returns: 0b10, ..PLAIN },
+    Config { name: "blocking, both killed", kill: 0b11, ..PLAIN },
+    Config { name: "overwriting, r1 killed", kill: 0b10, ..OVERWRITING },
+    Config { name: "blocking, late join", join: 0b10, ..PLAIN },
+    Config { name: "blocking, r1 leaves, keep r1", leave: 0b10, keep: 0b10, ..PLAIN },
+    Config { name: "entry reused after leave", join: 0b10, leave: 0b01, entries: 1, ..PLAIN },
+    Config { name: "entry reused after a kill", join: 0b10, kill: 0b01, entries: 1, ..PLAIN },
+    Config { name: "two race for an entry", join: 0b11, leave: 0b11, entries: 1, ..PLAIN },
+    Config { name: "refused, entry reused", join: 0b11, refuse: 0b01, entries: 1, ..PLAIN },
+    Config { name: "joins and is killed", join: 0b10, kill: 0b10, ..PLAIN },
+    Config { name: "joins and leaves", join: 0b10, leave: 0b10, ..PLAIN },
+    Config { name: "owner dies, mixed", kill_owner: true, ..MIXED },
+    Config { name: "n1 bell, blocking", ..BELL },
+    Config { name: "n1 bell, mixed", blocking: 0b01, ..BELL },
+    Config { name: "n1 bell, lease, r1 killed", lease: 0b10, kill: 0b10, ..BELL },
+];
+
+/// Explored by `scripts/model.sh`.
+pub(crate) const LARGE: &[Config] = &[
+    Config { name: "overwriting, keep both", keep: 0b11, ..OVERWRITING },
+    Config { name: "k4 overwriting, keep r1", samples: 4, keep: 0b10, ..OVERWRITING },
+    Config { name: "overwriting, discard", discards: 1, ..OVERWRITING },
+    Config { name: "overwriting, drops, keep both", drops: true, keep: 0b11, ..OVERWRITING },
+    Config { name: "mixed, drops, keep r1", drops: true, keep: 0b10, ..MIXED },
+    Config { name: "overwriting, r1 killed, keep r1", kill: 0b10, keep: 0b10, ..OVERWRITING },
+    Config { name: "mixed, both killed, keep r1", kill: 0b11, keep: 0b10, ..MIXED },
+    Config {
+        name: "blocking, lease and return, keep r1",
+        lease: 0b10,
+        returns: 0b10,
+        keep: 0b10,
+        ..PLAIN
+    },
+    Config {
+        name: "blocking, lease twice and return",
+        lease: 0b10,
+        leases: 2,
+        returns: 0b10,
+        ..PLAIN
+    },
+    Config {
+        name: "blocking, lease, return, leave",
+        lease: 0b10,
+        returns: 0b10,
+        leave: 0b10,
+        ..PLAIN
+    },
+    Config {
+        name: "blocking, lease, return, killed, discard",
+        lease: 0b10,
+        returns: 0b10,
+        kill: 0b10,
+        discards: 1,
+        ..PLAIN
+    },
+    Config { name: "blocking, late join, both killed", join: 0b10, kill: 0b11, ..PLAIN },
+    Config {
+        name: "k4 blocking, late join with history",
+        samples: 4,
+        slots: 3,
+        join: 0b10,
+        history: 0b10,
+        depth: 1,
+        ..PLAIN
+    },
+    Config {
+        name: "k4 overwriting, late join with history",
+        samples: 4,
+        slots: 3,
+        join: 0b10,
+        history: 0b10,
+        depth: 1,
+        ..OVERWRITING
+    },
+    Config {
+        name: "owner dies, overwriting, keep r1",
+        kill_owner: true,
+        keep: 0b10,
+        ..OVERWRITING
+    },
+    Config { name: "owner dies, lease", kill_owner: true, lease: 0b10, ..PLAIN },
+    Config { name: "n3 k4 blocking, keep r1", slots: 3, samples: 4, keep: 0b10, ..PLAIN },
+    Config { name: "n3 k4 mixed, keep r1", slots: 3, samples: 4, keep: 0b10, ..MIXED },
+    Config { name: "n3 k4 overwriting, keep r1", slots: 3, samples: 4, keep: 0b10, ..OVERWRITING },
+    Config { name: "n3 k4 two loans, overwriting", slots: 3, samples: 4, loans: 2, ..OVERWRITING },
+    Config {
+        name: "n3 k4 two loans, blocking, keep r1",
+        slots: 3,
+        samples: 4,
+        loans: 2,
+        keep: 0b10,
+        ..PLAIN
+    },
+    Config { name: "n3 k4 two loans, mixed", slots: 3, samples: 4, loans: 2, ..MIXED },
+    Config {
+        name: "n3 k4 two loans, lease and return",
+        slots: 3,
+        samples: 4,
+        loans: 2,
+        lease: 0b10,
+        returns: 0b10,
+        ..PLAIN
+    },
+    Config { name: "n3 k5 blocking, keep both", slots: 3, samples: 5, keep: 0b11, ..PLAIN },
+    Config { name: "n1 bell, overwriting, keep both", waits: false, keep: 0b11, ..BELL },
+    Config { name: "k3 n1 bell, mixed", samples: 3, blocking: 0b01, ..BELL },
+    Config { name: "bell, blocking, keep r1", bell: true, keep: 0b10, ..PLAIN },
+    Config { name: "bell, mixed", bell: true, ..MIXED },
+    Config { name: "bell, lease, killed", bell: true, lease: 0b10, kill: 0b10, ..PLAIN },
+    Config {
+        name: "n1 bell, lease, return, killed",
+        lease: 0b10,
+        returns: 0b10,
+        kill: 0b10,
+        ..BELL
+    },
+];
+
+/// How each kind of violation begins.
+const TORN: &str = "TORN";
+const STRAY: &str = "STRAY";
+const HANG: &str = "HANG";
+const BLOCKED: &str = "BLOCKED";
+const GAP: &str = "FALSE GAP";
+const LOSS: &str = "LOSS";
+const CURSOR: &str = "CURSOR";
+const EVICTED: &str = "EVICTED";
+const WAKE: &str = "LOST WAKE";
+
+/// Each seeded bug, a configuration that has what it needs, and how it may show.
+pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
+    (Mutant::OwnerIgnoresHazards, Config { name: "overwriting", ..OVERWRITING }, &[TORN]),
+    (
+        Mutant::OwnerLooksAtHoldsOnlyBeforeTheClaim,
+        Config { name: "overwriting, keep r1", keep: 0b10, ..OVERWRITING },
+        &[TORN],
+    ),
+    (
+        Mutant::OwnerLooksAtHoldsBeforeCursors,
+        Config { name: "blocking, keep r1", keep: 0b10, ..PLAIN },
+        &[TORN],
+    ),
+    (Mutant::OwnerClaimsWithZero, Config { name: "overwriting", ..OVERWRITING }, &[GAP]),
+    (Mutant::OwnerForgetsToPutBack, Config { name: "overwriting", ..OVERWRITING }, &[GAP, HANG]),
+    (Mutant::OwnerPublishesHeadBeforeSeq, Config { name: "blocking", ..PLAIN }, &[GAP]),
+    (Mutant::OwnerTakesCursorsForPassed, Config { name: "blocking", ..PLAIN }, &[TORN, LOSS]),
+    (Mutant::OwnerIgnoresHolds, Config { name: "blocking, keep r1", keep: 0b10, ..PLAIN }, &[TORN]),
+    (
+        Mutant::DropTakesNoNumber,
+        Config { name: "drops", drops: true, keep: 0b11, ..OVERWRITING },
+        &[HANG],
+    ),
+    (Mutant::ExpiryFreesTheEntry, Config { name: "lease", lease: 0b10, ..PLAIN }, &[TORN, EVICTED]),
+    (
+        Mutant::VacateLeavesHolds,
+        Config { name: "entry reused, keep", join: 2, kill: 1, keep: 1, entries: 1, ..PLAIN },
+        &[HANG, STRAY],
+    ),
+    (
+        Mutant::VacateFreesBeforeItClears,
+        Config { name: "entry reused", join: 0b10, kill: 0b01, entries: 1, ..PLAIN },
+        &[HANG],
+    ),
+    (
+        Mutant::AdmissionStateBeforeStart,
+        Config { name: "late join", join: 0b10, ..PLAIN },
+        &[HANG, GAP, LOSS, CURSOR],
+    ),
+    (Mutant::ReaderSetsNoHazard, Config { name: "overwriting", ..OVERWRITING }, &[TORN]),
+    (Mutant::ReaderLooksOnce, Config { name: "overwriting", ..OVERWRITING }, &[TORN]),
+    (
+        Mutant::KeepMovesCursorBeforeHold,
+        Config { name: "blocking, keep r1", keep: 0b10, ..PLAIN },
+        &[TORN],
+    ),
+    (
+        Mutant::KeepLowersHazardBeforeHold,
+        Config { name: "overwriting, keep r1", keep: 0b10, ..OVERWRITING },
+        &[TORN],
+    ),
+    (Mutant::ReleaseForgetsCursor, Config { name: "blocking", ..PLAIN }, &[HANG]),
+    (
+        Mutant::ReleaseForgetsHold,
+        Config { name: "blocking, keep r1", keep: 0b10, ..PLAIN },
+        &[STRAY],
+    ),
+    (
+        Mutant::GapByDirectoryAlone,
+        Config { name: "n3 k4 overwriting, keep r0", slots: 3, samples: 4, keep: 1, ..OVERWRITING },
+        &[GAP],
+    ),
+    (Mutant::GapUnderClaim, Config { name: "overwriting", ..OVERWRITING }, &[GAP]),
+    (
+        Mutant::EntryClaimedBlindly,
+        Config { name: "two race for an entry", join: 0b11, leave: 0b11, entries: 1, ..PLAIN },
+        &[TORN, STRAY, HANG, CURSOR, EVICTED],
+    ),
+    (Mutant::ReaderNeverLooksAtTheBell, Config { name: "bell", ..BELL }, &[WAKE]),
+    (Mutant::OwnerSleepsWithoutALook, Config { name: "bell", ..BELL }, &[WAKE]),
+    (Mutant::WakerForgetsTheGeneration, Config { name: "bell", ..BELL }, &[WAKE, HANG, BLOCKED]),
+];

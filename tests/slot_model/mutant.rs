@@ -1,0 +1,202 @@
+//! Seeded bugs: the protocol with one clause broken. Each must be caught, or the model proves
+//! nothing.
+
+use dds_shm::slots::{CLAIM, SlotWord};
+
+/// Who performs an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    Owner,
+    Reader,
+}
+
+/// What an access does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Load,
+    Store,
+    Swap,
+    Add,
+    Or,
+    And,
+    Exchange,
+}
+
+/// Accesses by who makes them, in which operation ("" for any), and to which words.
+#[derive(Clone, Copy)]
+pub(crate) struct Site {
+    who: Who,
+    during: &'static str,
+    kind: Kind,
+    word: fn(SlotWord) -> bool,
+}
+
+impl Site {
+    pub(crate) fn is(&self, who: Who, during: &str, kind: Kind, word: SlotWord) -> bool {
+        self.who == who
+            && (self.during.is_empty() || self.during == during)
+            && self.kind == kind
+            && (self.word)(word)
+    }
+}
+
+/// How a mutant bends the accesses of the protocol's code.
+#[derive(Clone, Copy)]
+pub(crate) enum Rule {
+    /// Not at all.
+    None,
+    /// A load is answered with something else.
+    Answer(Site, fn(u64) -> u64),
+    /// A store of such a value is left out (any other access: always).
+    Drop(Site, fn(u64) -> bool),
+    /// A store stores something else.
+    Write(Site, fn(u64) -> u64),
+    /// A second load of the same word in one operation is answered with the first one's value.
+    Stale(Site),
+    /// All hold words are loaded before this access, and not where they should be.
+    Early { holds_before: Site },
+    /// One access is made only after the other.
+    Late { what: Site, after: Site },
+    /// A sample that is not where the directory says is gone.
+    NoScan,
+    /// The look after the hazard finds what the look before it found.
+    OneLook,
+    /// Claiming an entry is a load and a store.
+    BlindClaim,
+}
+
+/// A seeded bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Mutant {
+    None,
+    OwnerIgnoresHazards,
+    OwnerLooksAtHoldsOnlyBeforeTheClaim,
+    OwnerLooksAtHoldsBeforeCursors,
+    OwnerClaimsWithZero,
+    OwnerForgetsToPutBack,
+    OwnerPublishesHeadBeforeSeq,
+    OwnerTakesCursorsForPassed,
+    OwnerIgnoresHolds,
+    DropTakesNoNumber,
+    ExpiryFreesTheEntry,
+    VacateLeavesHolds,
+    VacateFreesBeforeItClears,
+    AdmissionStateBeforeStart,
+    ReaderSetsNoHazard,
+    ReaderLooksOnce,
+    KeepMovesCursorBeforeHold,
+    KeepLowersHazardBeforeHold,
+    ReleaseForgetsCursor,
+    ReleaseForgetsHold,
+    GapByDirectoryAlone,
+    GapUnderClaim,
+    EntryClaimedBlindly,
+    ReaderNeverLooksAtTheBell,
+    OwnerSleepsWithoutALook,
+    WakerForgetsTheGeneration,
+}
+
+const fn owner(during: &'static str, kind: Kind, word: fn(SlotWord) -> bool) -> Site {
+    Site { who: Who::Owner, during, kind, word }
+}
+
+const fn reader(during: &'static str, kind: Kind, word: fn(SlotWord) -> bool) -> Site {
+    Site { who: Who::Reader, during, kind, word }
+}
+
+fn is_seq(word: SlotWord) -> bool {
+    matches!(word, SlotWord::Seq(_))
+}
+
+fn is_hold(word: SlotWord) -> bool {
+    matches!(word, SlotWord::Hold(_))
+}
+
+fn is_cursor(word: SlotWord) -> bool {
+    matches!(word, SlotWord::Cursor(_))
+}
+
+fn is_reading(word: SlotWord) -> bool {
+    matches!(word, SlotWord::Reading(_))
+}
+
+fn is_head(word: SlotWord) -> bool {
+    word == SlotWord::Head
+}
+
+fn is_waiters(word: SlotWord) -> bool {
+    word == SlotWord::SpaceWaiters
+}
+
+impl Mutant {
+    pub(crate) fn rule(self) -> Rule {
+        use Kind::{Add, And, Load, Or, Store};
+        match self {
+            Self::None | Self::ExpiryFreesTheEntry | Self::OwnerSleepsWithoutALook => Rule::None,
+            Self::OwnerIgnoresHazards => Rule::Answer(owner("reserve", Load, is_reading), |_| 0),
+            Self::OwnerLooksAtHoldsOnlyBeforeTheClaim => {
+                Rule::Stale(owner("reserve", Load, is_hold))
+            }
+            Self::OwnerLooksAtHoldsBeforeCursors => {
+                Rule::Early { holds_before: owner("reserve", Load, is_cursor) }
+            }
+            Self::OwnerClaimsWithZero => {
+                Rule::Write(
+                    owner("reserve", Store, is_seq),
+                    |seq| {
+                        if seq & CLAIM != 0 { 0 } else { seq }
+                    },
+                )
+            }
+            Self::OwnerForgetsToPutBack => {
+                Rule::Drop(owner("reserve", Store, is_seq), |seq| seq != 0 && seq & CLAIM == 0)
+            }
+            Self::OwnerPublishesHeadBeforeSeq => Rule::Late {
+                what: owner("publish", Store, is_seq),
+                after: owner("publish", Store, is_head),
+            },
+            Self::OwnerTakesCursorsForPassed => {
+                Rule::Answer(owner("reserve", Load, is_cursor), |cursor| cursor + 1)
+            }
+            Self::OwnerIgnoresHolds => Rule::Answer(owner("reserve", Load, is_hold), |_| 0),
+            Self::DropTakesNoNumber => Rule::Drop(owner("drop", Store, is_head), |_| true),
+            Self::VacateLeavesHolds => Rule::Drop(owner("", And, is_hold), |_| true),
+            Self::VacateFreesBeforeItClears => Rule::Late {
+                what: owner("", Store, |word| matches!(word, SlotWord::Request(_))),
+                after: owner("", Store, |word| matches!(word, SlotWord::Node(_))),
+            },
+            Self::AdmissionStateBeforeStart => Rule::Late {
+                what: owner("", Store, |word| matches!(word, SlotWord::Start(_))),
+                after: owner("", Store, |word| matches!(word, SlotWord::State(_))),
+            },
+            Self::ReaderSetsNoHazard => {
+                Rule::Drop(reader("take", Store, is_reading), |seq| seq != 0)
+            }
+            Self::ReaderLooksOnce => Rule::OneLook,
+            Self::KeepMovesCursorBeforeHold => Rule::Late {
+                what: reader("take", Or, is_hold),
+                after: reader("take", Store, is_cursor),
+            },
+            Self::KeepLowersHazardBeforeHold => Rule::Late {
+                what: reader("take", Or, is_hold),
+                after: reader("take", Store, is_reading),
+            },
+            Self::ReleaseForgetsCursor => Rule::Drop(reader("release", Store, is_cursor), |_| true),
+            Self::ReleaseForgetsHold => Rule::Drop(reader("release", And, is_hold), |_| true),
+            Self::GapByDirectoryAlone => Rule::NoScan,
+            Self::GapUnderClaim => {
+                Rule::Answer(
+                    reader("take", Load, is_seq),
+                    |seq| {
+                        if seq & CLAIM != 0 { 0 } else { seq }
+                    },
+                )
+            }
+            Self::EntryClaimedBlindly => Rule::BlindClaim,
+            Self::ReaderNeverLooksAtTheBell => Rule::Answer(reader("", Load, is_waiters), |_| 0),
+            Self::WakerForgetsTheGeneration => {
+                Rule::Drop(reader("", Add, |word| word == SlotWord::SpaceGeneration), |_| true)
+            }
+        }
+    }
+}
