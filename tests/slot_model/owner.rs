@@ -17,8 +17,8 @@ pub(crate) enum Space {
     Enough,
     /// It found no slot.
     Full,
-    /// It said so on the bell, at this generation, and found no slot again.
-    Announced(u64),
+    /// It said so on the bell, found no slot again, and is about to sleep at this generation.
+    Announced(u32),
     /// It sleeps.
     Asleep,
 }
@@ -45,7 +45,7 @@ pub(crate) enum OwnerOp {
     Drop,
     /// Announces that it waits for space and looks again.
     Announce,
-    Sleep(u64),
+    Sleep(u32),
     Wake,
     /// Looks at what the reader of an entry asks for.
     Serve(ReaderIndex),
@@ -95,7 +95,7 @@ impl OwnerProgram {
         let blocking = self.config.blocking >> actor & 1 == 1;
         let history = self.config.history >> actor & 1 == 1;
         // The RTPS number plays no part in the protocol.
-        let start = core.admit(words, reader, blocking, history, |_| 0);
+        let start = core.admit(words, reader, blocking, history, 0);
         Event::Admitted { entry: reader, start }
     }
 
@@ -139,7 +139,7 @@ impl OwnerProgram {
     /// The service thread tells a writer thread that waits for space to look again.
     fn look_again(&self, local: &mut OwnerLocal, words: &ModelWords<'_>) {
         if local.space != Space::Enough && self.config.bell {
-            ring(words);
+            words.ring();
         }
     }
 
@@ -176,14 +176,16 @@ impl OwnerProgram {
                 Event::Dropped { seq: core.drop_sample(words) }
             }
             OwnerOp::Announce => {
-                let generation = words.load(SlotWord::SpaceGeneration, Ordering::Acquire);
-                words.store(SlotWord::SpaceWaiters, 1, Ordering::Relaxed);
-                words.fence(Ordering::SeqCst);
-                local.space = Space::Announced(generation);
-                if self.mutant == Mutant::OwnerSleepsWithoutALook {
-                    return Event::Quiet;
+                let looks = self.mutant != Mutant::OwnerSleepsWithoutALook;
+                let mut event = None;
+                let asleep = words.announce(&mut || {
+                    event = looks.then(|| self.reserve(local, words).ok()).flatten();
+                    event.is_some()
+                });
+                if let Some(generation) = asleep {
+                    local.space = Space::Announced(generation);
                 }
-                self.reserve(local, words).unwrap_or(Event::Quiet)
+                event.unwrap_or(Event::Quiet)
             }
             OwnerOp::Sleep(generation) => {
                 local.space = if words.sleep(generation) { Space::Asleep } else { Space::Full };
@@ -219,14 +221,6 @@ impl OwnerProgram {
                 Event::Vacated { entry: reader }
             }
         }
-    }
-}
-
-/// Rings the space bell, as whoever saw its waiter flag does.
-pub(crate) fn ring(words: &ModelWords<'_>) {
-    if words.swap(SlotWord::SpaceWaiters, 0, Ordering::AcqRel) != 0 {
-        words.fetch_add(SlotWord::SpaceGeneration, 1, Ordering::Release);
-        words.wake();
     }
 }
 

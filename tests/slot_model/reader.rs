@@ -7,7 +7,6 @@ use dds_shm::slots::{
 use crate::automaton::{Event, Program, View};
 use crate::config::Config;
 use crate::mutant::{Mutant, Who};
-use crate::owner::ring;
 use crate::words::{Backend, ModelWords, Replay};
 
 /// How far a reader is.
@@ -252,7 +251,7 @@ impl Program for ReaderProgram {
                 core.settle(&words);
             }
             if core.must_ring() {
-                ring(&words);
+                words.ring();
             }
         }
         if matches!(op, ReaderOp::Leave | ReaderOp::Withdraw) {

@@ -3,7 +3,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::resume_unwind;
+use std::time::Duration;
 
+use dds_shm::liveness::doorbell::{self, Doorbell, FutexWords, Slept};
+use dds_shm::shm::futex::FutexWait;
 use dds_shm::slots::{CLAIM, SlotIndex, SlotWord};
 use dds_shm::sync::{Ordering, Words};
 
@@ -34,7 +37,7 @@ pub(crate) enum Access {
     And(Word, u64),
     Exchange(Word, u64, u64),
     /// `FUTEX_WAIT` on the space bell with this value: falls asleep, or returns at once.
-    Sleep(u64),
+    Sleep(u32),
     /// Return from `FUTEX_WAIT`: possible once somebody woke the sleeper.
     Awake,
     /// `FUTEX_WAKE` on the space bell.
@@ -89,6 +92,8 @@ impl Layout {
             Word::Shared(SlotWord::Start(r)) => entry(r.get(), 3),
             Word::Shared(SlotWord::StartSn(r)) => entry(r.get(), 4),
             Word::Shared(SlotWord::JoinHead(r)) => entry(r.get(), 5),
+            // Which bell there is plays no part: nobody stores it here.
+            Word::Shared(SlotWord::Rings(r)) => entry(r.get(), 4),
             Word::Shared(SlotWord::Cursor(r)) => entry(r.get(), 6),
             Word::Shared(SlotWord::Reading(r)) => entry(r.get(), 7),
             Word::Shared(SlotWord::Hold(s)) => slot(s, 0),
@@ -171,8 +176,8 @@ impl Memory {
             }
             Access::Sleep(expected) => {
                 let now = change(Word::Shared(SlotWord::SpaceGeneration), &|old| old);
-                change(Word::Asleep, &|_| u64::from(now == expected));
-                u64::from(now == expected)
+                change(Word::Asleep, &|_| u64::from(now == u64::from(expected)));
+                u64::from(now == u64::from(expected))
             }
             Access::Awake => {
                 if change(Word::Asleep, &|old| old) != 0 {
@@ -190,6 +195,10 @@ impl Memory {
 
 /// Thrown by [`Replay`] when an operation comes to an access that has not happened yet.
 pub(crate) struct Stop;
+
+/// The words of the space bell.
+const SPACE: Doorbell<SlotWord> =
+    Doorbell { generation: SlotWord::SpaceGeneration, waiters: SlotWord::SpaceWaiters };
 
 /// Answers the accesses of an operation from the log of those that happened; at the first one
 /// that did not, notes it and unwinds.
@@ -258,6 +267,8 @@ pub(crate) struct ModelWords<'a> {
     after_dir: Cell<Option<u32>>,
     /// For [`Rule::OneLook`]: the hazard that was just set.
     hazard: Cell<u64>,
+    /// The generation at which the owner was about to sleep.
+    sleeps_at: Cell<Option<u32>>,
 }
 
 impl<'a> ModelWords<'a> {
@@ -269,8 +280,8 @@ impl<'a> ModelWords<'a> {
         mutant: Mutant,
         slots: &'a [SlotIndex],
     ) -> Self {
-        let (seen, late, after_dir, hazard) = Default::default();
-        Self { backend, who, during, bell, mutant, slots, seen, late, after_dir, hazard }
+        let (seen, late, after_dir, hazard, sleeps_at) = Default::default();
+        Self { backend, who, during, bell, mutant, slots, seen, late, after_dir, hazard, sleeps_at }
     }
 
     /// What is still put off happens at the end of the operation.
@@ -285,7 +296,7 @@ impl<'a> ModelWords<'a> {
     }
 
     /// Sleeps on the space bell; whether it fell asleep.
-    pub(crate) fn sleep(&self, generation: u64) -> bool {
+    pub(crate) fn sleep(&self, generation: u32) -> bool {
         self.backend.ask(Access::Sleep(generation)) != 0
     }
 
@@ -293,8 +304,18 @@ impl<'a> ModelWords<'a> {
         self.backend.ask(Access::Awake);
     }
 
-    pub(crate) fn wake(&self) {
-        self.backend.ask(Access::Wake);
+    /// Rings the space bell, as who saw its flag does.
+    pub(crate) fn ring(&self) {
+        doorbell::ring(self, SPACE, || {});
+    }
+
+    /// Announces a sleep on the space bell and looks again; at which generation the sleep then
+    /// begins, if it does.
+    pub(crate) fn announce(&self, ready: &mut impl FnMut() -> bool) -> Option<u32> {
+        match doorbell::sleep_once(self, SPACE, None, ready) {
+            Slept::Ready => None,
+            Slept::Woken | Slept::TimedOut => self.sleeps_at.take(),
+        }
     }
 
     fn ask(&self, access: Access) -> u64 {
@@ -428,4 +449,17 @@ impl Words<SlotWord> for ModelWords<'_> {
 
     /// Every access is sequentially consistent here; the fences are loom's matter.
     fn fence(&self, _: Ordering) {}
+}
+
+impl FutexWords<SlotWord> for ModelWords<'_> {
+    /// Notes at which generation the sleep would begin, and returns as if interrupted: the sleep
+    /// itself is an operation of its own, so that the service thread can come in between.
+    fn futex_wait(&self, _: SlotWord, expected: u32, _: Option<Duration>) -> FutexWait {
+        self.sleeps_at.set(Some(expected));
+        FutexWait::Interrupted
+    }
+
+    fn futex_wake_all(&self, _: SlotWord) {
+        self.backend.ask(Access::Wake);
+    }
 }
