@@ -453,11 +453,23 @@ fn a_writer_that_is_not_announced_is_acknowledged_and_told() {
     let (mut simulation, stranger) = scene();
     let ours = reader(1, 1, "T").guid;
     let writer_id = EntityId::user_writer(77, true);
+    // Its announcement may be on its way.
     for last in 1..=3 {
         say(&mut simulation, &stranger.heartbeat(writer_id, ours.entity_id, 1, last));
+        assert_eq!(unreachable(&mut simulation), []);
+        simulation.run(SECOND);
     }
-    assert_eq!(heard(&mut simulation, user(STRANGER)).len(), 3);
+    for last in 4..=6 {
+        say(&mut simulation, &stranger.heartbeat(writer_id, ours.entity_id, 1, last));
+    }
+    assert_eq!(heard(&mut simulation, user(STRANGER)).len(), 6);
     let expected = (ours, stranger.guid(writer_id), UnreachableReason::Unknown);
+    assert_eq!(unreachable(&mut simulation), [expected]);
+    // And here it is.
+    let mut announced = stranger.endpoint(EndpointRole::Writer, 77);
+    announced.qos.reliability = Reliability::reliable();
+    say(&mut simulation, &stranger.sedp(1, &announced));
+    let expected = (ours, announced.guid, UnreachableReason::NoLocator);
     assert_eq!(unreachable(&mut simulation), [expected]);
 }
 

@@ -47,8 +47,8 @@ pub enum UnreachableReason {
     NoLocator,
     /// The remote reader does not read segments, and this participant sends no samples by network.
     NotCapable,
-    /// The remote endpoint sends network traffic for an endpoint of ours, and is in no announcement
-    /// that we know of.
+    /// The remote endpoint sends network traffic for an endpoint of ours, and has not been announced for
+    /// seconds.
     Unknown,
 }
 

@@ -1,6 +1,6 @@
 //! One remote participant: its lease, where it hears, what has come from it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,6 +54,8 @@ pub(crate) struct Peer {
     pub(crate) subscriptions: RemoteEndpoints,
     /// Pairs of our endpoint and one of its, of which was told that nothing goes between them.
     pub(crate) told_unreachable: BTreeSet<(Guid, Guid)>,
+    /// Pairs of our endpoint and one of its that sends to ours and was not announced, and since when.
+    pub(crate) unannounced: BTreeMap<(Guid, Guid), Instant>,
 }
 
 impl Peer {
@@ -73,6 +75,7 @@ impl Peer {
             publications: RemoteEndpoints::default(),
             subscriptions: RemoteEndpoints::default(),
             told_unreachable: BTreeSet::new(),
+            unannounced: BTreeMap::new(),
         };
         peer.refresh(now);
         peer
@@ -142,9 +145,16 @@ impl Peer {
         }
     }
 
-    /// The endpoint changed, or is gone: what was told of it may be told again.
+    /// Our endpoint changed, or is gone: what was told of it may be told again.
+    pub(crate) fn forget_told_of_ours(&mut self, local: Guid) {
+        self.told_unreachable.retain(|(told, _)| *told != local);
+        self.unannounced.retain(|(told, _), _| *told != local);
+    }
+
+    /// Its endpoint changed, or is gone: what was told of it may be told again.
     pub(crate) fn forget_told(&mut self, remote: Guid) {
         self.told_unreachable.retain(|(_, told)| *told != remote);
+        self.unannounced.retain(|(_, unannounced), _| *unannounced != remote);
     }
 }
 

@@ -353,7 +353,7 @@ impl ParticipantCore {
     ) {
         let prefix = state.source_guid_prefix;
         let Some(topic) = BuiltinTopic::of_writer(heartbeat.writer_id) else {
-            self.on_user_heartbeat(prefix, heartbeat);
+            self.on_user_heartbeat(now, prefix, heartbeat);
             return;
         };
         let Some(peer) = self.peers.get_mut(&prefix) else { return };
@@ -375,7 +375,7 @@ impl ParticipantCore {
                 writer.on_acknack(now, prefix, set.base(), set.iter(), acknack.is_final);
             }
             Some(_) => {}
-            None => self.on_user_acknack(prefix, acknack),
+            None => self.on_user_acknack(now, prefix, acknack),
         }
     }
 

@@ -183,7 +183,7 @@ impl ParticipantCore {
         let count = self.local.get(&guid).map_or(0, |known| known.count);
         self.local.insert(guid, LocalEndpoint { data: endpoint, count });
         for peer in self.peers.values_mut() {
-            peer.told_unreachable.retain(|(told, _)| *told != guid);
+            peer.forget_told_of_ours(guid);
         }
         self.look_for_unreachable(Some(guid), None);
         self.schedule_assertion(now);
@@ -201,7 +201,7 @@ impl ParticipantCore {
         let change = Change { instance: endpoint, payload: payload.into(), disposed: true };
         self.writers[topic.index()].write(change);
         for peer in self.peers.values_mut() {
-            peer.told_unreachable.retain(|(told, _)| *told != endpoint);
+            peer.forget_told_of_ours(endpoint);
         }
         self.schedule_assertion(now);
         Ok(())

@@ -6,6 +6,7 @@
 //! [`DiscoveryEvent::Unreachable`].
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::super::event::{DiscoveryEvent, RemoteEndpoint, UnreachableReason};
 use super::super::matching::match_each_other;
@@ -14,6 +15,10 @@ use crate::wire::message::{AckNack, Gap, Heartbeat, MessageBuilder};
 use crate::wire::{
     EndpointRole, EntityId, Guid, GuidPrefix, SequenceNumber, SequenceNumberSet, WireError,
 };
+
+/// User traffic often overtakes the announcement of its endpoint; one that takes longer than this is
+/// none.
+const ANNOUNCEMENT_DELAY: Duration = Duration::from_secs(3);
 
 /// Why no sample can go between this endpoint and one of ours that matches it.
 fn obstacle(remote: &RemoteEndpoint) -> Option<UnreachableReason> {
@@ -53,7 +58,12 @@ impl ParticipantCore {
     }
 
     /// A writer has samples for our readers: they count as received.
-    pub(super) fn on_user_heartbeat(&mut self, prefix: GuidPrefix, heartbeat: &Heartbeat) {
+    pub(super) fn on_user_heartbeat(
+        &mut self,
+        now: Instant,
+        prefix: GuidPrefix,
+        heartbeat: &Heartbeat,
+    ) {
         let writer = Guid::new(prefix, heartbeat.writer_id);
         let Some(peer) = self.peers.get(&prefix) else { return };
         let known = peer.publications.get(writer).map(Arc::clone);
@@ -81,12 +91,12 @@ impl ParticipantCore {
             if !heartbeat.is_final {
                 self.answer(writer, |message| message.ack_nack(&acknack).map(|_| ()));
             }
-            self.tell_of_traffic(reader, writer, known.as_deref());
+            self.tell_of_traffic(now, reader, writer, known.as_deref());
         }
     }
 
     /// A reader asks for samples of our writers: there are none.
-    pub(super) fn on_user_acknack(&mut self, prefix: GuidPrefix, acknack: &AckNack) {
+    pub(super) fn on_user_acknack(&mut self, now: Instant, prefix: GuidPrefix, acknack: &AckNack) {
         let reader = Guid::new(prefix, acknack.reader_id);
         let writer = Guid::new(self.guid_prefix(), acknack.writer_id);
         let Some(peer) = self.peers.get(&prefix) else { return };
@@ -124,19 +134,31 @@ impl ParticipantCore {
                 message.heartbeat(&heartbeat).map(|_| ())
             });
         }
-        self.tell_of_traffic(writer, reader, known.as_deref());
+        self.tell_of_traffic(now, writer, reader, known.as_deref());
     }
 
-    fn tell_of_traffic(&mut self, local: Guid, remote: Guid, known: Option<&RemoteEndpoint>) {
+    fn tell_of_traffic(
+        &mut self,
+        now: Instant,
+        local: Guid,
+        remote: Guid,
+        known: Option<&RemoteEndpoint>,
+    ) {
+        let limit = self.config.limits.endpoints_per_participant;
+        let Some(peer) = self.peers.get_mut(&remote.prefix) else { return };
+        let pair = (local, remote);
         let why = match known {
             Some(known) => obstacle(known),
-            None => Some(UnreachableReason::Unknown),
+            // What strangers claim to have is bounded like what they announce.
+            None if peer.unannounced.len() >= limit => None,
+            None => {
+                let since = *peer.unannounced.entry(pair).or_insert(now);
+                let is_late = now.saturating_duration_since(since) >= ANNOUNCEMENT_DELAY;
+                is_late.then_some(UnreachableReason::Unknown)
+            }
         };
         let Some(why) = why else { return };
-        let Some(peer) = self.peers.get_mut(&remote.prefix) else { return };
-        // What strangers claim to have is bounded like what they announce.
-        let room = peer.told_unreachable.len() < self.config.limits.endpoints_per_participant;
-        if room && peer.told_unreachable.insert((local, remote)) {
+        if peer.told_unreachable.insert(pair) {
             self.events.push_back(DiscoveryEvent::Unreachable { local, remote, why });
         }
     }
