@@ -389,7 +389,7 @@ fn remove_locked(lock: &OfdLock) {
 }
 
 /// Starts a thread that leaves signals to the host's own threads.
-fn spawn_quiet(
+pub(crate) fn spawn_quiet(
     name: String,
     body: impl FnOnce() + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
