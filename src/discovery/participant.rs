@@ -24,6 +24,7 @@ use super::locator_carrier::LocatorCarrier;
 use super::participant_core::{Destination, ParticipantCore, ParticipantLocators};
 use super::shm_locator::ShmLocator;
 use super::sockets::{MAX_DATAGRAM, SocketError, Sockets};
+use crate::liveness::spawn_quiet;
 use crate::shm::ProcessStamp;
 use crate::wire::{EndpointData, EntityId, Guid, GuidPrefix, VendorId};
 
@@ -102,10 +103,7 @@ impl Participant {
             events,
         });
         let of_thread = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name(name)
-            .spawn(move || of_thread.run())
-            .map_err(DiscoveryError::Thread)?;
+        let thread = spawn_quiet(name, move || of_thread.run()).map_err(DiscoveryError::Thread)?;
         Ok(Self {
             shared,
             carrier,
