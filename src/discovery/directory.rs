@@ -15,7 +15,7 @@ use crate::wire::{EndpointData, Guid};
 /// the [`Registry`](super::Registry), which is for hosts that tell a plugin nothing of remote
 /// endpoints. Endpoints of different directories never see each other.
 ///
-/// Methods may be called from any thread; none waits for another process for longer than a second.
+/// Methods may be called from any thread; none waits for another process for longer than five seconds.
 pub trait EndpointDirectory: Send + Sync {
     /// Announces an endpoint, or what changed about it. A writer's segment goes with it.
     ///

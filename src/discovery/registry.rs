@@ -96,14 +96,33 @@ struct Own {
     entry: RegistryEntry,
 }
 
+/// An endpoint of somebody else.
+#[derive(Debug)]
+struct Known {
+    entry: RegistryEntry,
+    endpoint: Arc<RemoteEndpoint>,
+    /// The files that it is in.
+    keys: BTreeSet<RegistryKey>,
+}
+
+/// A file in which we have an endpoint.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Of the file when it was read; `None` if it is to be read in any case.
+    generation: Option<u64>,
+    /// The endpoints of others in it.
+    others: BTreeSet<Guid>,
+}
+
 #[derive(Debug)]
 struct State {
     store: RegistryStore,
     own: BTreeMap<Guid, Own>,
     /// Entries of ours that could not be taken out yet.
     leaving: Vec<(RegistryKey, Guid)>,
-    known: BTreeMap<Guid, (RegistryEntry, Arc<RemoteEndpoint>)>,
-    /// The store's count when its files were last read; `None` if they have to be read again.
+    files: BTreeMap<RegistryKey, Seen>,
+    known: BTreeMap<Guid, Known>,
+    /// The store's count when all files were last looked at; `None` if they are to be looked at again.
     count: Option<u64>,
 }
 
@@ -137,6 +156,8 @@ struct State {
 pub struct Registry {
     domain: String,
     nodes: Box<dyn Nodes>,
+    /// How long methods wait for another process's update.
+    patience: Duration,
     state: Mutex<State>,
     events: EventQueue<DiscoveryEvent>,
     stamp: ProcessStamp,
@@ -172,12 +193,14 @@ impl Registry {
             store,
             own: BTreeMap::new(),
             leaving: Vec::new(),
+            files: BTreeMap::new(),
             known: BTreeMap::new(),
             count: None,
         };
         Ok(Self {
             domain: domain.to_owned(),
             nodes,
+            patience: PATIENCE,
             state: Mutex::new(state),
             events: EventQueue::new(EVENT_CAPACITY),
             stamp: ProcessStamp::current(),
@@ -249,11 +272,11 @@ impl Registry {
         };
         let mut state = self.lock();
         state.leaving.retain(|(key, leaving)| *leaving != guid || !keys.contains(key));
-        let mut concerned = BTreeSet::new();
+        let mut files = Vec::new();
         let mut result = Ok(());
         for key in &keys {
-            match state.store.update(key, PATIENCE, put(&entry)) {
-                Ok(now) => concerned.extend(now.iter().map(|entry| entry.node)),
+            match state.store.update(key, self.patience, put(&entry)) {
+                Ok(file) => files.push(file),
                 Err(error) => {
                     result = Err(error);
                     break;
@@ -269,42 +292,52 @@ impl Registry {
             (before, Err(_)) => (before, keys),
         };
         let stays = |key: &RegistryKey| kept.as_ref().is_some_and(|own| own.keys.contains(key));
-        let left = left.into_iter().filter(|key| !stays(key)).map(|key| (key, guid));
-        state.leaving.extend(left);
+        let left: Vec<_> = left.into_iter().filter(|key| !stays(key)).collect();
+        state.leaving.extend(left.iter().map(|key| (key.clone(), guid)));
         state.own.extend(kept.map(|own| (guid, own)));
-        concerned.extend(take_leaving_out(&mut state));
-        state.count = None;
-        let looked = self.look(&mut state, false);
-        drop(state);
-        self.ring(concerned);
-        result.and(looked)
+        self.tell_of_changes(&mut state, files, left);
+        result
     }
 
     fn leave(&self, guid: Guid) -> Result<(), RegistryError> {
         self.check_process()?;
         let mut state = self.lock();
         let Some(own) = state.own.remove(&guid) else { return Ok(()) };
-        let mut concerned = BTreeSet::new();
+        let mut files = Vec::new();
         let mut result = Ok(());
-        for key in own.keys {
-            match state.store.update(&key, PATIENCE, take_out(guid)) {
-                Ok(now) => concerned.extend(now.iter().map(|entry| entry.node)),
+        for key in &own.keys {
+            match state.store.update(key, self.patience, take_out(guid)) {
+                Ok(file) => files.push(file),
                 Err(error) => {
-                    state.leaving.push((key, guid));
+                    state.leaving.push((key.clone(), guid));
                     result = Err(error);
                 }
             }
         }
-        state.count = None;
-        let looked = self.look(&mut state, false);
-        drop(state);
-        self.ring(concerned);
-        result.and(looked)
+        self.tell_of_changes(&mut state, files, own.keys);
+        result
     }
 
-    fn ring(&self, nodes: BTreeSet<NodeId>) {
-        // Our own service thread too: other registries of this process have to look.
-        for node in nodes {
+    /// Takes in what these files are now, forgets those that were left and no other endpoint of ours is
+    /// in, and rings whoever is concerned.
+    fn tell_of_changes(&self, state: &mut State, files: Vec<RegistryFile>, left: Vec<RegistryKey>) {
+        let mut concerned = take_leaving_out(state);
+        for file in files {
+            concerned.extend(file.entries.iter().map(|entry| entry.node));
+            if state.own.values().any(|own| own.keys.contains(&file.key)) {
+                let key = file.key.clone();
+                let file = self.tidy(state, &key, Some(file));
+                self.take_in(state, &key, file.as_ref());
+            }
+        }
+        for key in left {
+            if !state.own.values().any(|own| own.keys.contains(&key)) {
+                self.take_in(state, &key, None);
+                state.files.remove(&key);
+            }
+        }
+        // Our own node too: other registries of this process have to look.
+        for node in concerned {
             self.nodes.ring(node);
         }
     }
@@ -313,99 +346,139 @@ impl Registry {
     /// died.
     fn look(&self, state: &mut State, probe: bool) -> Result<(), RegistryError> {
         take_leaving_out(state);
-        if state.own.is_empty() && state.known.is_empty() {
+        if state.files.is_empty() {
             return Ok(());
         }
-        let own_node = self.nodes.id();
-        let is_dead = |node: NodeId| node != own_node && self.nodes.is_dead(node);
         if probe {
-            let nodes: BTreeSet<NodeId> =
-                state.known.values().map(|(entry, _)| entry.node).collect();
-            if nodes.into_iter().any(is_dead) {
-                state.count = None;
-            }
+            self.look_for_dead(state);
         }
-        // Before the files: what changes while they are read is read again.
+        // Before the files: what changes while they are looked at is looked at again.
         let count = state.store.count()?;
         if count.is_some() && count == state.count {
             return Ok(());
         }
         state.count = None;
-        let keys: BTreeSet<&RegistryKey> = state.own.values().flat_map(|own| &own.keys).collect();
-        let mut found: BTreeMap<Guid, RegistryEntry> = BTreeMap::new();
+        let keys: Vec<RegistryKey> = state.files.keys().cloned().collect();
         for key in keys {
-            let entries = state.store.read(key)?.map(|file| file.entries).unwrap_or_default();
-            let missing: Vec<&Own> = state
-                .own
-                .values()
-                .filter(|own| own.keys.contains(key) && !entries.contains(&own.entry))
-                .collect();
-            let dead: BTreeSet<NodeId> =
-                entries.iter().map(|entry| entry.node).filter(|node| is_dead(*node)).collect();
-            if !missing.is_empty() || !dead.is_empty() {
-                // Somebody damaged the file or emptied the directory; or somebody died. This may be
-                // the service thread, which must not wait: if the lock is taken, next time.
-                let tidied = state.store.update(key, Duration::ZERO, |entries| {
-                    let before = entries.len();
-                    entries.retain(|entry| !dead.contains(&entry.node));
-                    let mut changed = entries.len() < before;
-                    for own in missing {
-                        changed |= put(&own.entry)(entries);
-                    }
-                    changed
-                });
-                if let Err(error) = tidied {
-                    tracing::debug!(%error, topic = key.topic, "cannot tidy the registry yet");
-                }
+            let seen = state.files.get(&key).and_then(|seen| seen.generation);
+            if seen.is_none() || state.store.peek(&key) != seen {
+                let file = state.store.read(&key)?;
+                let file = self.tidy(state, &key, file);
+                self.take_in(state, &key, file.as_ref());
             }
-            let others = entries.into_iter().filter(|entry| {
-                !state.own.contains_key(&entry.guid) && !dead.contains(&entry.node)
-            });
-            found.extend(others.map(|entry| (entry.guid, entry)));
         }
         state.count = count;
-        self.tell(state, found);
         Ok(())
     }
 
-    /// Replaces what is known, and tells the difference.
-    fn tell(&self, state: &mut State, found: BTreeMap<Guid, RegistryEntry>) {
-        state.known.retain(|guid, (entry, _)| {
-            let stays = found.get(guid).is_some_and(|found| found.role == entry.role);
-            if !stays {
-                self.events.push(match entry.role {
+    /// Has the files read again in which a node has died.
+    fn look_for_dead(&self, state: &mut State) {
+        let nodes: BTreeSet<NodeId> = state.known.values().map(|known| known.entry.node).collect();
+        let dead: BTreeSet<NodeId> = nodes.into_iter().filter(|node| self.is_dead(*node)).collect();
+        for known in state.known.values().filter(|known| dead.contains(&known.entry.node)) {
+            for key in &known.keys {
+                state.files.entry(key.clone()).or_default().generation = None;
+            }
+            state.count = None;
+        }
+    }
+
+    fn is_dead(&self, node: NodeId) -> bool {
+        node != self.nodes.id() && self.nodes.is_dead(node)
+    }
+
+    /// Takes the dead out of a file, and puts our endpoints in again that somebody has removed: the file
+    /// was damaged, or the directory emptied. Returns the file as it is then, or should be.
+    fn tidy(
+        &self,
+        state: &State,
+        key: &RegistryKey,
+        file: Option<RegistryFile>,
+    ) -> Option<RegistryFile> {
+        let entries = file.as_ref().map_or(&[][..], |file| &file.entries);
+        let missing: Vec<&RegistryEntry> = state
+            .own
+            .values()
+            .filter(|own| own.keys.contains(key) && !entries.contains(&own.entry))
+            .map(|own| &own.entry)
+            .collect();
+        let nodes: BTreeSet<NodeId> = entries.iter().map(|entry| entry.node).collect();
+        let dead: BTreeSet<NodeId> = nodes.into_iter().filter(|node| self.is_dead(*node)).collect();
+        if missing.is_empty() && dead.is_empty() {
+            return file;
+        }
+        // This may be the service thread, which must not wait: if the lock is taken, next time.
+        let tidied = state.store.update(key, Duration::ZERO, |entries| {
+            let before = entries.len();
+            entries.retain(|entry| !dead.contains(&entry.node));
+            let mut changed = entries.len() < before;
+            for entry in missing {
+                changed |= put(entry)(entries);
+            }
+            changed
+        });
+        match tidied {
+            Ok(file) => Some(file),
+            Err(error) => {
+                tracing::debug!(%error, topic = key.topic, "cannot tidy the registry yet");
+                let mut file = file?;
+                file.entries.retain(|entry| !dead.contains(&entry.node));
+                Some(file)
+            }
+        }
+    }
+
+    /// Takes in what a file is now, and tells the difference.
+    fn take_in(&self, state: &mut State, key: &RegistryKey, file: Option<&RegistryFile>) {
+        let entries = file.map_or(&[][..], |file| &file.entries);
+        let others = || entries.iter().filter(|entry| !state.own.contains_key(&entry.guid));
+        let seen = Seen {
+            generation: file.map(|file| file.generation),
+            others: others().map(|entry| entry.guid).collect(),
+        };
+        let before = state.files.get(key).map(|seen| seen.others.clone()).unwrap_or_default();
+        for guid in before.difference(&seen.others) {
+            let Some(known) = state.known.get_mut(guid) else { continue };
+            known.keys.remove(key);
+            if known.keys.is_empty() {
+                self.events.push(match known.entry.role {
                     EndpointRole::Writer => DiscoveryEvent::PublicationGone(*guid),
                     EndpointRole::Reader => DiscoveryEvent::SubscriptionGone(*guid),
                 });
+                state.known.remove(guid);
             }
-            stays
-        });
-        for (guid, entry) in found {
-            let known = state.known.get(&guid);
-            if known.is_some_and(|(known, _)| *known == entry) {
+        }
+        for entry in others() {
+            let known = state.known.get_mut(&entry.guid);
+            if let Some(known) = known.filter(|known| known.entry == *entry) {
+                known.keys.insert(key.clone());
                 continue;
             }
-            let endpoint = match remote_endpoint(&entry) {
+            let endpoint = match remote_endpoint(entry) {
                 Ok(endpoint) => Arc::new(endpoint),
                 Err(error) => {
-                    tracing::warn!(%error, %guid, "ignoring an entry of the registry");
+                    tracing::warn!(%error, guid = %entry.guid, "ignoring an entry of the registry");
                     continue;
                 }
             };
             let told = Arc::clone(&endpoint);
-            self.events.push(match (entry.role, known.is_some()) {
-                (EndpointRole::Writer, false) => DiscoveryEvent::PublicationDiscovered(told),
-                (EndpointRole::Writer, true) => DiscoveryEvent::PublicationChanged(told),
-                (EndpointRole::Reader, false) => DiscoveryEvent::SubscriptionDiscovered(told),
-                (EndpointRole::Reader, true) => DiscoveryEvent::SubscriptionChanged(told),
+            let before = state.known.remove(&entry.guid);
+            self.events.push(match (entry.role, before.is_none()) {
+                (EndpointRole::Writer, true) => DiscoveryEvent::PublicationDiscovered(told),
+                (EndpointRole::Writer, false) => DiscoveryEvent::PublicationChanged(told),
+                (EndpointRole::Reader, true) => DiscoveryEvent::SubscriptionDiscovered(told),
+                (EndpointRole::Reader, false) => DiscoveryEvent::SubscriptionChanged(told),
             });
-            state.known.insert(guid, (entry, endpoint));
+            let mut keys = before.map(|before| before.keys).unwrap_or_default();
+            keys.insert(key.clone());
+            state.known.insert(entry.guid, Known { entry: entry.clone(), endpoint, keys });
         }
+        state.files.insert(key.clone(), seen);
     }
 
     fn known(&self, role: EndpointRole, topic_name: &str) -> Vec<Arc<RemoteEndpoint>> {
         let state = self.lock();
-        let known = state.known.values().map(|(_, endpoint)| endpoint);
+        let known = state.known.values().map(|known| &known.endpoint);
         known
             .filter(|endpoint| endpoint.data.role == role && endpoint.data.topic_name == topic_name)
             .map(Arc::clone)
@@ -480,7 +553,7 @@ fn take_leaving_out(state: &mut State) -> BTreeSet<NodeId> {
     // May be on the service thread, which must not wait.
     state.leaving.retain(|(key, guid)| match store.update(key, Duration::ZERO, take_out(*guid)) {
         Ok(now) => {
-            concerned.extend(now.iter().map(|entry| entry.node));
+            concerned.extend(now.entries.iter().map(|entry| entry.node));
             false
         }
         Err(error) => {

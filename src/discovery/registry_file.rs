@@ -113,6 +113,16 @@ pub(crate) enum BadRegistryFile {
     Damaged(&'static str),
 }
 
+/// The octets that [`peek_generation`] needs.
+pub(crate) const PEEK_LEN: usize = HEADER_LEN;
+
+/// The generation of a file by its header alone: enough to see whether it changed. `None` if it is no
+/// registry file.
+pub(crate) fn peek_generation(header: &[u8; PEEK_LEN]) -> Option<u64> {
+    check_header(header).ok()?;
+    (&header[8..]).read_u64::<LE>().ok()
+}
+
 fn check_header(header: &[u8; HEADER_LEN]) -> Result<(), BadRegistryFile> {
     let damaged = |_| BadRegistryFile::Damaged("header");
     let mut rest =
@@ -275,6 +285,7 @@ mod tests {
     fn a_file_reads_back_what_it_writes() {
         let octets = file().encode();
         assert_eq!(RegistryFile::decode(&octets), Ok(file()));
+        assert_eq!(peek_generation(octets.first_chunk().unwrap()), Some(5));
         assert_eq!(octets.len() % 4, 0);
     }
 

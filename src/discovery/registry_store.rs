@@ -13,11 +13,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::libc;
 
-use super::registry_file::{BadRegistryFile, MAX_FILE, RegistryEntry, RegistryFile, RegistryKey};
+use super::registry_file::{
+    BadRegistryFile, MAX_FILE, PEEK_LEN, RegistryEntry, RegistryFile, RegistryKey, peek_generation,
+};
 use crate::liveness::{LivenessError, NodeId};
 use crate::shm::{self, OfdLock, ShmError};
 use crate::wire::WireError;
@@ -25,7 +27,10 @@ use crate::wire::WireError;
 /// Files whose keys may have the same MD5.
 const MAX_COLLISIONS: usize = 8;
 /// How long a caller waits for another process's update; one takes well under a millisecond.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two tries, up to this long and at random: with a fixed distance a process that makes many
+/// updates in a row starves the others.
+const RETRY: Duration = Duration::from_micros(500);
 const LOCK: &str = "lock";
 const SUFFIX: &str = ".registry";
 const MODE: u32 = 0o644;
@@ -154,14 +159,23 @@ impl RegistryStore {
         }
     }
 
+    /// The generation of a key's file; `None` if it has to be read to know.
+    pub(crate) fn peek(&self, key: &RegistryKey) -> Option<u64> {
+        // A file elsewhere than in the first place is so rare that it may always be read.
+        let path = place(&self.directory.join(key.file_stem()), 0);
+        let mut header = [0; PEEK_LEN];
+        shm::open_regular(&path, false).ok()?.read_exact_at(&mut header, 0).ok()?;
+        peek_generation(&header)
+    }
+
     /// Changes the entries of a key under the lock; makes the file, or removes it when no entry is
-    /// left. `change` says whether it changed anything. Returns the entries as they are now.
+    /// left. `change` says whether it changed anything. Returns the file as it is now.
     pub(crate) fn update(
         &self,
         key: &RegistryKey,
         patience: Duration,
         change: impl FnOnce(&mut Vec<RegistryEntry>) -> bool,
-    ) -> Result<Vec<RegistryEntry>, RegistryError> {
+    ) -> Result<RegistryFile, RegistryError> {
         let lock = self.lock(patience)?;
         self.update_locked(&lock, key, change)
     }
@@ -240,7 +254,7 @@ impl RegistryStore {
         lock: &OfdLock,
         key: &RegistryKey,
         change: impl FnOnce(&mut Vec<RegistryEntry>) -> bool,
-    ) -> Result<Vec<RegistryEntry>, RegistryError> {
+    ) -> Result<RegistryFile, RegistryError> {
         let (path, mut file, is_new) = match self.locate(key)? {
             Place::Found(path, file) => (path, file, false),
             Place::Free(path) => {
@@ -250,7 +264,7 @@ impl RegistryStore {
             }
         };
         if !change(&mut file.entries) || (is_new && file.entries.is_empty()) {
-            return Ok(file.entries);
+            return Ok(file);
         }
         file.generation = file.generation.wrapping_add(1);
         let octets = file.encode();
@@ -273,13 +287,21 @@ impl RegistryStore {
             shm::replace(&path, MODE, &octets)?;
         }
         set_count(under_way.wrapping_add(1))?;
-        Ok(file.entries)
+        Ok(file)
     }
 
     fn lock(&self, patience: Duration) -> Result<OfdLock, RegistryError> {
         let path = self.directory.join(LOCK);
-        let lock = OfdLock::acquire(&path, MODE, patience)?;
-        lock.ok_or(RegistryError::Busy { path })
+        let start = Instant::now();
+        loop {
+            if let Some(lock) = OfdLock::acquire(&path, MODE, Duration::ZERO)? {
+                return Ok(lock);
+            }
+            if start.elapsed() >= patience {
+                return Err(RegistryError::Busy { path });
+            }
+            std::thread::sleep(RETRY.mul_f32(rand::random()));
+        }
     }
 
     fn paths(&self) -> Result<Vec<PathBuf>, RegistryError> {
@@ -299,9 +321,7 @@ impl RegistryStore {
         let mut free = None;
         // To the end: whoever had the first place when this file was made may be gone since.
         for number in 0..MAX_COLLISIONS {
-            let mut path = stem.clone().into_os_string();
-            path.push(format!("-{number}{SUFFIX}"));
-            let path = PathBuf::from(path);
+            let path = place(&stem, number);
             match read_file(&path) {
                 Ok(Some(Ok(file))) if file.key == *key => return Ok(Place::Found(path, file)),
                 Ok(None | Some(Err(BadRegistryFile::Damaged(_)))) => {
@@ -316,6 +336,12 @@ impl RegistryStore {
         let no_place = || RegistryError::NoPlace { topic: key.topic.clone(), path: stem };
         free.map(Place::Free).ok_or_else(no_place)
     }
+}
+
+fn place(stem: &Path, number: usize) -> PathBuf {
+    let mut path = stem.to_owned().into_os_string();
+    path.push(format!("-{number}{SUFFIX}"));
+    path.into()
 }
 
 fn io_error<'a>(

@@ -173,7 +173,7 @@ impl ParticipantCore {
         for reader in changed {
             let guid = reader.data.guid;
             self.events.push_back(DiscoveryEvent::SubscriptionChanged(reader));
-            self.look_for_unreachable(None, Some(guid));
+            self.look_around_theirs(guid);
         }
     }
 
@@ -334,7 +334,7 @@ impl ParticipantCore {
         };
         peer.forget_told(guid);
         self.events.push_back(event);
-        self.look_for_unreachable(None, Some(guid));
+        self.look_around_theirs(guid);
     }
 
     fn on_endpoint_gone(&mut self, role: EndpointRole, guid: Guid) {

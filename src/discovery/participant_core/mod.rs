@@ -185,7 +185,7 @@ impl ParticipantCore {
         for peer in self.peers.values_mut() {
             peer.forget_told_of_ours(guid);
         }
-        self.look_for_unreachable(Some(guid), None);
+        self.look_around_ours(guid);
         self.schedule_assertion(now);
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! that asks for samples is told that there are none. So neither stalls, and both are told as
 //! [`DiscoveryEvent::Unreachable`].
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,8 @@ use super::super::matching::match_each_other;
 use super::{Destination, MAX_QUEUED, ParticipantCore};
 use crate::wire::message::{AckNack, Gap, Heartbeat, MessageBuilder};
 use crate::wire::{
-    EndpointRole, EntityId, Guid, GuidPrefix, SequenceNumber, SequenceNumberSet, WireError,
+    EndpointData, EndpointRole, EntityId, Guid, GuidPrefix, SequenceNumber, SequenceNumberSet,
+    WireError,
 };
 
 /// User traffic often overtakes the announcement of its endpoint; one that takes longer than this is
@@ -30,30 +32,43 @@ fn obstacle(remote: &RemoteEndpoint) -> Option<UnreachableReason> {
     }
 }
 
+fn tell_if_unreachable(
+    events: &mut VecDeque<DiscoveryEvent>,
+    told: &mut BTreeSet<(Guid, Guid)>,
+    ours: &EndpointData,
+    theirs: &RemoteEndpoint,
+) {
+    let (local, remote) = (ours.guid, theirs.data.guid);
+    if let Some(why) = obstacle(theirs)
+        && match_each_other(ours, &theirs.data)
+        && told.insert((local, remote))
+    {
+        events.push_back(DiscoveryEvent::Unreachable { local, remote, why });
+    }
+}
+
 impl ParticipantCore {
-    /// Tells of pairs between which nothing goes: of our endpoint `local` or all of ours, with the
-    /// `remote` one or all of them.
-    pub(super) fn look_for_unreachable(&mut self, local: Option<Guid>, remote: Option<Guid>) {
-        let is_meant = |wanted: Option<Guid>, guid| wanted.is_none_or(|wanted| wanted == guid);
-        for ours in self.local.values().filter(|ours| is_meant(local, ours.data.guid)) {
-            for peer in self.peers.values_mut() {
-                let theirs = match ours.data.role {
-                    EndpointRole::Writer => &peer.subscriptions,
-                    EndpointRole::Reader => &peer.publications,
-                };
-                let of_topic = theirs.iter().filter(|theirs| {
-                    is_meant(remote, theirs.data.guid) && match_each_other(&ours.data, &theirs.data)
-                });
-                let obstacles =
-                    of_topic.filter_map(|theirs| Some((theirs.data.guid, obstacle(theirs)?)));
-                for (remote, why) in obstacles {
-                    let local = ours.data.guid;
-                    if peer.told_unreachable.insert((local, remote)) {
-                        let event = DiscoveryEvent::Unreachable { local, remote, why };
-                        self.events.push_back(event);
-                    }
-                }
+    /// Tells of remote endpoints that match this one of ours, and that nothing can reach.
+    pub(super) fn look_around_ours(&mut self, local: Guid) {
+        let Some(ours) = self.local.get(&local).map(|ours| &ours.data) else { return };
+        for peer in self.peers.values_mut() {
+            let theirs = match ours.role {
+                EndpointRole::Writer => &peer.subscriptions,
+                EndpointRole::Reader => &peer.publications,
+            };
+            for theirs in theirs.iter() {
+                tell_if_unreachable(&mut self.events, &mut peer.told_unreachable, ours, theirs);
             }
+        }
+    }
+
+    /// Tells of endpoints of ours that match this remote one, and that nothing can reach.
+    pub(super) fn look_around_theirs(&mut self, remote: Guid) {
+        let Some(peer) = self.peers.get_mut(&remote.prefix) else { return };
+        let Some(theirs) = peer.endpoint(remote).map(Arc::clone) else { return };
+        for ours in self.local.values() {
+            let told = &mut peer.told_unreachable;
+            tell_if_unreachable(&mut self.events, told, &ours.data, &theirs);
         }
     }
 

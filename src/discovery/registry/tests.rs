@@ -202,6 +202,35 @@ fn entries_of_a_dead_node_are_gone_and_removed_by_whoever_notices() {
 }
 
 #[test]
+fn a_newcomer_never_hears_of_the_dead() {
+    let world = World::new();
+    let one = world.open(1);
+    one.announce(writer(1, "T"), None).unwrap();
+    std::mem::forget(one);
+    world.kill(1);
+    let two = world.open(2);
+    two.announce(reader(2, "T"), None).unwrap();
+    assert_eq!(events(&two), [""; 0]);
+    let file = RegistryFile::decode(&fs::read(&world.files()[0]).unwrap()).unwrap();
+    assert_eq!(file.entries.len(), 1);
+}
+
+#[test]
+fn a_thousand_topics_take_little_time() {
+    let world = World::new();
+    let (one, two) = (world.open(1), world.open(2));
+    let start = Instant::now();
+    for n in 0..1000u32 {
+        let topic = format!("T{n}");
+        let guid = |owner: u8| Guid::new(GuidPrefix([owner; 12]), EntityId::user_writer(n, false));
+        one.announce(EndpointData { guid: guid(1), ..writer(1, &topic) }, None).unwrap();
+        two.announce(EndpointData { guid: guid(2), ..writer(2, &topic) }, None).unwrap();
+    }
+    assert_eq!((events(&one).len(), events(&two).len()), (1000, 1000));
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+#[test]
 fn leaving_leaves_nothing_behind() {
     let world = World::new();
     let (one, two) = (world.open(1), world.open(2));
@@ -278,6 +307,7 @@ fn another_key_in_the_first_place_is_passed_over() {
     let path = world.files().remove(0);
     let mut file = RegistryFile::decode(&fs::read(&path).unwrap()).unwrap();
     file.key.topic = "Other".to_owned();
+    file.generation += 1;
     fs::write(&path, file.encode()).unwrap();
     let two = world.open(2);
     two.announce(reader(2, "T"), None).unwrap();
@@ -308,7 +338,8 @@ fn what_is_no_file_is_left_alone() {
 #[test]
 fn a_stopped_process_in_the_middle_of_an_update_is_told_and_hides_nothing() {
     let world = World::new();
-    let (one, two) = (world.open(1), world.open(2));
+    let (mut one, two) = (world.open(1), world.open(2));
+    one.patience = Duration::from_millis(20);
     one.announce(writer(1, "T"), None).unwrap();
     two.announce(reader(2, "T"), None).unwrap();
     assert_eq!(events(&two), ["+w1"]);
@@ -330,7 +361,8 @@ fn a_stopped_process_in_the_middle_of_an_update_is_told_and_hides_nothing() {
 #[test]
 fn an_endpoint_that_could_not_leave_and_is_announced_again_stays() {
     let world = World::new();
-    let (one, two) = (world.open(1), world.open(2));
+    let (mut one, two) = (world.open(1), world.open(2));
+    one.patience = Duration::from_millis(20);
     one.announce(writer(1, "T"), None).unwrap();
     two.announce(reader(2, "T"), None).unwrap();
     let path = world.directory.path().join("lock");
@@ -353,6 +385,7 @@ fn an_updater_that_died_in_the_middle_hides_nothing() {
     let path = world.files().remove(0);
     let mut file = RegistryFile::decode(&fs::read(&path).unwrap()).unwrap();
     file.entries.retain(|entry| entry.role == EndpointRole::Reader);
+    file.generation += 1;
     crate::shm::replace(&path, 0o644, &file.encode()).unwrap();
     fs::write(world.directory.path().join("lock"), 7u64.to_le_bytes()).unwrap();
     assert_eq!(events(&two), ["-w1"]);
