@@ -97,6 +97,18 @@ struct State {
     former: Vec<(Arc<SegmentMemory>, ReaderCore)>,
 }
 
+impl State {
+    /// Counts samples that went by, as the writer's QoS calls it.
+    fn missed(&mut self, missed: u64) {
+        let replaces = SegmentFlags::KEEP_LAST.with(SegmentFlags::RELIABLE);
+        if self.attached.identity.flags.has(replaces) {
+            self.losses.replaced += missed;
+        } else {
+            self.losses.lost += missed;
+        }
+    }
+}
+
 /// A reader attached to a segment. `Send`, not `Sync`: one thread at a time.
 #[derive(Debug)]
 pub struct SlotReader {
@@ -177,8 +189,12 @@ impl SlotReader {
                 if core.must_ring() {
                     space_bell::ring(memory);
                 }
-                if let Taken::Sample(looked) = taken {
-                    return Ok(Some(RawSample::new(self, memory, looked)));
+                match taken {
+                    Taken::Sample(looked) => {
+                        return Ok(Some(RawSample::new(self, memory, looked)));
+                    }
+                    Taken::Missed(missed) => state.missed(missed),
+                    Taken::Nothing => {}
                 }
             }
         }
@@ -249,18 +265,7 @@ impl SlotReader {
             }
             match taken {
                 Taken::Sample(looked) => return Ok(Some(RawSample::new(self, &memory, looked))),
-                Taken::Missed(missed) => {
-                    if state
-                        .attached
-                        .identity
-                        .flags
-                        .has(SegmentFlags::KEEP_LAST.with(SegmentFlags::RELIABLE))
-                    {
-                        state.losses.replaced += missed;
-                    } else {
-                        state.losses.lost += missed;
-                    }
-                }
+                Taken::Missed(missed) => state.missed(missed),
                 Taken::Nothing if over => return self.writer_over(state),
                 Taken::Nothing => return Ok(None),
             }
