@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::memory::SegmentMemory;
+use super::owner_link::OwnerLink;
 use super::segment_owner::{Reserved, SegmentOwner};
-use super::slot_reader::{Attached, claim, owner_is_over};
+use super::slot_reader::{Attached, PROBE_EVERY, claim, owner_is_over};
 use super::{
     Committed, Identity, Incarnation, Located, NotServed, ReaderCore, ReaderIndex, ReaderOptions,
     ReaderSet, SampleHeader, SampleInfo, SlotError, SlotIndex, SlotWord, space_bell,
@@ -212,7 +213,16 @@ impl Backend {
         Self { identity, owner, tickets, attached, readers, node }
     }
 
+    /// Refuses to go on in a forked child, where the memory is not mapped.
+    fn check_process(&self) -> Result<(), SlotError> {
+        match &self.node {
+            Some(node) if node.check_process().is_err() => Err(SlotError::Forked),
+            _ => Ok(()),
+        }
+    }
+
     fn memory(&self) -> Result<Arc<SegmentMemory>, SlotError> {
+        self.check_process()?;
         match (&self.attached, &self.owner) {
             (Some(attached), _) => Ok(Arc::clone(&attached.memory)),
             (None, Some(owner)) => Ok(owner.memory()),
@@ -221,11 +231,13 @@ impl Backend {
     }
 
     fn owner(&self) -> Result<&Arc<SegmentOwner>, SlotError> {
+        self.check_process()?;
         self.owner.as_ref().ok_or(SlotError::NotOwner)
     }
 
     /// Registers a reader on this side.
     pub(crate) fn add_reader(&self, options: &ReaderOptions) -> Result<ReaderIndex, SlotError> {
+        self.check_process()?;
         let attached = self.attached.as_ref().ok_or(SlotError::NotOwner)?;
         let bit = self.node.as_ref().map(|node| node.lease_bit());
         let index = claim(attached, options, self.node.as_deref(), bit.as_ref())?;
@@ -236,10 +248,8 @@ impl Backend {
     }
 
     fn ring_owner(&self) {
-        match (&self.attached, &self.owner) {
-            (Some(Attached { owner: Some(owner), .. }), _) => owner.ring_service(),
-            (_, Some(owner)) => owner.serve_now(false),
-            _ => {}
+        if let Some(attached) = &self.attached {
+            attached.ring_owner();
         }
     }
 
@@ -257,6 +267,13 @@ impl Backend {
                 here && ticket.number == handle.number && ticket.reserved.slot == handle.slot
             })
             .ok_or_else(|| handle.stale())
+    }
+
+    /// Publishes a loan whose ticket was taken; one that is refused is given back.
+    fn publish(&self, ticket: &Ticket, len: usize) -> Result<Committed, SlotError> {
+        let owner = self.owner()?;
+        let slot = ticket.reserved.slot;
+        owner.commit(slot, len, &SampleInfo::default()).inspect_err(|_| owner.discard(slot))
     }
 
     fn sample_seq(&self, handle: SlotHandle) -> Result<u64, SlotError> {
@@ -306,7 +323,7 @@ impl<T: HasBackend> SlotBackend for T {
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), ticket.reserved.payload, bytes.len());
         }
-        self.backend().owner()?.commit(ticket.reserved.slot, bytes.len(), &SampleInfo::default())
+        self.backend().publish(&ticket, bytes.len())
     }
 
     fn commit_in_place(&self, handle: SlotHandle, len: usize) -> Result<Committed, SlotError> {
@@ -315,7 +332,7 @@ impl<T: HasBackend> SlotBackend for T {
             return Err(SlotError::SampleTooLarge { sample: len, capacity });
         }
         let ticket = self.backend().take_ticket(handle)?;
-        self.backend().owner()?.commit(ticket.reserved.slot, len, &SampleInfo::default())
+        self.backend().publish(&ticket, len)
     }
 
     fn discard_slot(&self, handle: SlotHandle) -> Result<(), SlotError> {
@@ -350,6 +367,9 @@ impl<T: HasBackend> SlotBackend for T {
         };
         let over = owner_is_over(&memory, dead);
         let found = known.next_unread(&memory, dead)?;
+        if known.asks(&memory) {
+            self.backend().ring_owner();
+        }
         match found {
             Some((slot, number)) => Ok(Some(SlotHandle {
                 incarnation: self.backend().identity.incarnation,
@@ -399,16 +419,22 @@ impl<T: HasBackend> SlotBackend for T {
 
     fn wait(&self, seen: Generation, timeout: Duration) -> Generation {
         let Ok(memory) = self.backend().memory() else { return seen };
-        let changed = || self.generation() != seen || owner_is_over(&memory, false);
-        match &self.backend().node {
-            Some(node) => {
-                let _ = node.bell().wait(timeout, changed);
+        let peer = self.backend().attached.as_ref().and_then(|attached| attached.owner.as_ref());
+        let dead = || peer.is_some_and(OwnerLink::known_dead);
+        let changed = || self.generation() != seen || owner_is_over(&memory, dead());
+        let until = Instant::now() + timeout;
+        while !changed() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
             }
-            None => {
-                let until = std::time::Instant::now() + timeout;
-                while !changed() && std::time::Instant::now() < until {
-                    std::thread::sleep(Duration::from_micros(100).min(timeout));
+            match &self.backend().node {
+                Some(node) => {
+                    let _ = node.bell().wait(left.min(PROBE_EVERY), changed);
+                    // A dead owner rings no bell.
+                    peer.map(OwnerLink::is_alive);
                 }
+                None => std::thread::sleep(Duration::from_micros(100).min(left)),
             }
         }
         self.generation()
@@ -455,6 +481,11 @@ impl MarkingReader {
         }
     }
 
+    /// Whether it waits to be served again after a disconnection.
+    fn asks(&self, memory: &SegmentMemory) -> bool {
+        self.core.as_ref().is_some_and(|core| core.check_served(memory).is_err())
+    }
+
     fn mark(&mut self, memory: &SegmentMemory, seq: u64) {
         let Some(core) = &mut self.core else { return };
         if seq < core.want() {
@@ -475,9 +506,6 @@ impl MarkingReader {
 impl Drop for Backend {
     fn drop(&mut self) {
         let Ok(memory) = self.memory() else { return };
-        if self.node.as_ref().is_some_and(|node| node.check_process().is_err()) {
-            return;
-        }
         let readers = std::mem::take(&mut *locked(&self.readers));
         for mut reader in readers {
             match &mut reader.core {

@@ -1,6 +1,6 @@
 //! Segments on the heap: writer and readers in one process, the same protocol, no files.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::backend::{Backend, HasBackend};
 use super::memory::SegmentMemory;
@@ -46,8 +46,13 @@ impl InMemorySlotAllocator {
         memory.write_identity(&identity);
         let shared = Arc::clone(&memory);
         let owner = Arc::new(SegmentOwner::new(memory, identity.clone(), beginning, options, None));
-        let attached =
-            Attached { memory: shared, identity: identity.clone(), owner: None, same_user: true };
+        let attached = Attached {
+            memory: shared,
+            identity: identity.clone(),
+            owner: None,
+            local: Arc::downgrade(&owner),
+            same_user: true,
+        };
         Ok(Self { backend: Backend::new(identity, Some(owner), Some(attached), None) })
     }
 
@@ -70,19 +75,17 @@ impl InMemorySlotAllocator {
     /// # Errors
     /// [`SlotError::ReaderTableFull`].
     pub fn open_reader(&self, options: ReaderOptions) -> Result<SlotReader, SlotError> {
-        let Backend { identity, owner: Some(owner), attached: Some(attached), .. } = &self.backend
-        else {
+        let Backend { identity, attached: Some(attached), .. } = &self.backend else {
             return Err(SlotError::NotOwner);
         };
         let attached = Attached {
             memory: Arc::clone(&attached.memory),
             identity: identity.clone(),
             owner: None,
+            local: Weak::clone(&attached.local),
             same_user: true,
         };
-        let reader = SlotReader::join(attached, options, None, None)?;
-        owner.serve_now(false);
-        Ok(reader)
+        SlotReader::join(attached, options, None, None)
     }
 
     /// The writer handle: loans in place.

@@ -231,7 +231,8 @@ fn attach(
     let same_user = uid == getuid().as_raw();
     let segment = dat.name().path();
     let memory = Arc::new(memory);
-    Ok((Attached { memory, identity, owner: Some(owner), same_user }, segment))
+    let (owner, local) = (Some(owner), Weak::new());
+    Ok((Attached { memory, identity, owner, local, same_user }, segment))
 }
 
 /// Maps both objects of a segment and checks that they are one.

@@ -1,12 +1,13 @@
 //! One reader of a segment: takes in place, keeps several samples, follows its writer.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::memory::SegmentMemory;
 use super::owner_link::OwnerLink;
 use super::reader::{Looked, Taken};
+use super::segment_owner::SegmentOwner;
 use super::{
     EntryStatus, Identity, NotServed, OwnerState, ReaderCore, ReaderEntry, ReaderIndex,
     SampleHeader, SegmentFlags, SlotError, SlotWord, claim_entry, space_bell, withdraw_entry,
@@ -18,7 +19,7 @@ use crate::sync::{Ordering, Words};
 /// How long a waiting reader spins before it goes to sleep.
 const SPIN: Duration = Duration::from_micros(20);
 /// How often a sleeping reader looks whether its writer lives.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
+pub(super) const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// How often a reader polls whose bell the writer may not ring.
 const POLL_EVERY: Duration = Duration::from_millis(10);
 
@@ -69,8 +70,22 @@ pub(crate) struct Attached {
     pub(crate) identity: Identity,
     /// The owner's node, `None` if it is this process's heap.
     pub(crate) owner: Option<OwnerLink>,
+    /// The owner itself, if the segment is on this process's heap.
+    pub(crate) local: Weak<SegmentOwner>,
     /// The data object belongs to this process's user.
     pub(crate) same_user: bool,
+}
+
+impl Attached {
+    /// Asks the owner to look at the reader table.
+    pub(crate) fn ring_owner(&self) {
+        if let Some(owner) = &self.owner {
+            owner.ring_service();
+        } else if let Some(owner) = self.local.upgrade() {
+            // There is no service thread behind a segment on the heap.
+            owner.serve_now(false);
+        }
+    }
 }
 
 /// Where a reader finds the next incarnation of its writer's segment.
@@ -149,15 +164,8 @@ impl SlotReader {
             follow,
             disconnections: Cell::new(0),
         };
-        reader.ring_owner();
+        reader.state.borrow().attached.ring_owner();
         Ok(reader)
-    }
-
-    fn ring_owner(&self) {
-        let state = self.state.borrow();
-        if let Some(owner) = &state.attached.owner {
-            owner.ring_service();
-        }
     }
 
     fn check_process(&self) -> Result<(), SlotError> {
@@ -243,9 +251,7 @@ impl SlotReader {
                         continue;
                     }
                     Ok(false) => {
-                        if let Some(owner) = &state.attached.owner {
-                            owner.ring_service();
-                        }
+                        state.attached.ring_owner();
                         if owner_is_over(&memory, state.owner_dead) {
                             return self.writer_over(state);
                         }
@@ -312,9 +318,7 @@ impl SlotReader {
                 let index =
                     claim(&state.attached, &self.options, self.node.as_deref(), self.bit.as_ref())?;
                 state.service = Service::Joining(index);
-                if let Some(owner) = &state.attached.owner {
-                    owner.ring_service();
-                }
+                state.attached.ring_owner();
             }
         }
         Ok(None)
@@ -570,9 +574,7 @@ impl Drop for SlotReader {
             Service::Joining(index) => withdraw_entry(&*state.attached.memory, *index),
             Service::Over => return,
         }
-        if let Some(owner) = &state.attached.owner {
-            owner.ring_service();
-        }
+        state.attached.ring_owner();
     }
 }
 
