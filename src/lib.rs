@@ -1,4 +1,4 @@
-//! One shared-memory transport that plugs into DDS implementations.
+#![doc = include_str!("../README.md")]
 
 // What `#[derive(FlatStruct)]` calls the library, for use inside of it.
 #[allow(unused_extern_crates, reason = "seen only through the derive")]
