@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn the_boot_id_is_hashed_without_its_newline() {
         let id = "5f1c9e0a-7d1b-4e0f-9c55-0b0e3a1f2d44";
-        assert_eq!(HostIdentity::hash_boot_id(id), HostIdentity::hash_boot_id(&format!("{id}\n")));
+        assert_eq!(HostIdentity::hash_boot_id(id), 0x326a_8420_9e8b_33a0);
+        assert_eq!(HostIdentity::hash_boot_id(&format!("{id}\n")), 0x326a_8420_9e8b_33a0);
     }
 
     #[test]

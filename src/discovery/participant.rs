@@ -25,7 +25,7 @@ use super::participant_core::{Destination, ParticipantCore, ParticipantLocators}
 use super::shm_locator::ShmLocator;
 use super::sockets::{MAX_DATAGRAM, SocketError, Sockets};
 use crate::liveness::spawn_quiet;
-use crate::shm::ProcessStamp;
+use crate::shm::{ProcessStamp, random_u64};
 use crate::wire::{EndpointData, EntityId, Guid, GuidPrefix, VendorId};
 
 /// Datagrams taken in before what they led to is sent and told.
@@ -331,7 +331,7 @@ fn new_guid_prefix(vendor_id: VendorId) -> GuidPrefix {
     let mut octets = [0; 12];
     let host = HostIdentity::of_this_process().boot_id_hash.to_be_bytes();
     let process = std::process::id().to_be_bytes();
-    let random: [u8; 4] = rand::random();
+    let random = random_u64().to_be_bytes();
     let parts = vendor_id.0.iter().chain(&host[..4]).chain(&process[2..]).chain(&random);
     octets.iter_mut().zip(parts).for_each(|(octet, part)| *octet = *part);
     GuidPrefix(octets)

@@ -281,6 +281,23 @@ mod tests {
         }
     }
 
+    /// The vector of `spec-notes/discovery.md`.
+    const VECTOR: &str = "
+        44534852 0100 2000 0500000000000000 c0000000 02000000 57633bf5 546aab9b
+        01000000 30000000  04000000 506f7365  0e000000 67656f6d657472793a3a506f73650000  00000000
+        40000000 01 000000 8877665544332211 01010101010101010101010101010101 9900000000000000
+        05000000 3132333435000000  08000000 0003000001000000
+        38000000 02 000000 8877665544332211 02020202020202020202020202020202 9900000000000000
+        00000000 08000000 0003000001000000";
+
+    #[test]
+    fn the_published_vector_is_met() {
+        let octets: String = file().encode().iter().map(|octet| format!("{octet:02x}")).collect();
+        let vector: String = VECTOR.split_whitespace().collect();
+        assert_eq!(octets, vector);
+        assert_eq!(file().key.file_stem(), "5a32177017ff5e650d441e231cd22f4d");
+    }
+
     #[test]
     fn a_file_reads_back_what_it_writes() {
         let octets = file().encode();

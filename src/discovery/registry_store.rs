@@ -259,7 +259,7 @@ impl RegistryStore {
             Place::Found(path, file) => (path, file, false),
             Place::Free(path) => {
                 // Random, so that a file that is removed and made again does not look unchanged.
-                let generation = rand::random();
+                let generation = shm::random_u64();
                 (path, RegistryFile { key: key.clone(), generation, entries: Vec::new() }, true)
             }
         };
