@@ -117,13 +117,18 @@ impl OwnerCore {
             core.position = slot.next(core.slots);
         }
         words.store(SlotWord::Head, core.head, Ordering::Release);
-        for reader in core.live.iter() {
+        for reader in (0..core.entries.len()).filter_map(ReaderIndex::new) {
             let entry = &mut core.entries[reader.get()];
-            *entry = Entry { seen: self.head + 1, ..self.entries[reader.get()] };
+            if core.live.contains(reader) {
+                *entry = Entry { seen: self.head + 1, ..self.entries[reader.get()] };
+                words.store(SlotWord::Cursor(reader), self.head + 1, Ordering::Relaxed);
+                words.store(SlotWord::Start(reader), self.head + 1, Ordering::Relaxed);
+                words.store(SlotWord::JoinHead(reader), self.head, Ordering::Relaxed);
+            } else {
+                // So that who was left behind does not take the next reader's entry for its own.
+                entry.epoch = self.entries[reader.get()].epoch + 1;
+            }
             let state = tagged(entry.epoch, entry.status as u8);
-            words.store(SlotWord::Cursor(reader), self.head + 1, Ordering::Relaxed);
-            words.store(SlotWord::Start(reader), self.head + 1, Ordering::Relaxed);
-            words.store(SlotWord::JoinHead(reader), self.head, Ordering::Relaxed);
             words.store(SlotWord::State(reader), state, Ordering::Release);
         }
         core

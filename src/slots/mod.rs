@@ -26,6 +26,8 @@ mod slot_writer;
 mod space_bell;
 mod word;
 
+use reader::take_leave;
+
 pub use adoption::Inconsistent;
 pub use backend::{Generation, LoanBytes, SlotBackend, SlotHandle};
 pub use error::{FormatError, SlotError};

@@ -84,6 +84,14 @@ pub fn withdraw_entry<W: Words<SlotWord>>(words: &W, reader: ReaderIndex) {
     ask(words, reader, epoch, Request::Leave);
 }
 
+/// Takes a request to leave away, so that one alone acts on it: the owner that goes on in other memory,
+/// or the reader that finds that it did. True for that one.
+pub(crate) fn take_leave<W: Words<SlotWord>>(words: &W, reader: ReaderIndex) -> bool {
+    let request = words.load(SlotWord::Request(reader), Ordering::Acquire);
+    request & 0xff == Request::Leave as u64
+        && words.compare_exchange(SlotWord::Request(reader), request, 0).is_ok()
+}
+
 fn ask<W: Words<SlotWord>>(words: &W, reader: ReaderIndex, epoch: u64, request: Request) {
     // Release: the owner that sees the request sees the description.
     words.store(SlotWord::Request(reader), tagged(epoch, request as u8), Ordering::Release);

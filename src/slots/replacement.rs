@@ -14,7 +14,7 @@ use super::posix::SegmentFiles;
 use super::segment_owner::{Home, Hot, SegmentOwner, Service};
 use super::{
     Identity, Incarnation, OwnerEvent, OwnerState, ReaderIndex, ReaderLoss, ReaderSet, SlotError,
-    SlotIndex, SlotWord,
+    SlotIndex, SlotWord, take_leave, withdraw_entry,
 };
 use crate::liveness::PeerNode;
 use crate::sync::{Ordering, Words};
@@ -101,7 +101,8 @@ impl SegmentOwner {
         memory.store(SlotWord::OwnerState, alive, Ordering::Relaxed);
         for reader in core.live().iter() {
             memory.store_entry(reader, &hot.memory.load_entry(reader));
-            for word in [SlotWord::Node(reader), SlotWord::Rings(reader)] {
+            let words = [SlotWord::Node, SlotWord::Rings, SlotWord::StartSn];
+            for word in words.map(|word| word(reader)) {
                 memory.store(word, hot.memory.load(word, Ordering::Relaxed), Ordering::Relaxed);
             }
         }
@@ -113,6 +114,13 @@ impl SegmentOwner {
         let replaced = tagged(u64::from(hot.epoch), OwnerState::Replaced as u8);
         hot.memory.store(SlotWord::OwnerState, replaced, Ordering::Release);
         hot.memory.fence(Ordering::SeqCst);
+        for reader in core.live().iter() {
+            // It asked to leave since the requests were last looked at. Who asks from here on finds
+            // the announcement above, and asks in the new memory.
+            if take_leave(&*hot.memory, reader) {
+                withdraw_entry(&memory, reader);
+            }
+        }
         hot.ring();
         let mut left_to = Vec::new();
         for reader in hot.core.live().without(core.live()).iter() {

@@ -10,7 +10,8 @@ use super::reader::{Looked, Taken};
 use super::segment_owner::SegmentOwner;
 use super::{
     EntryStatus, Identity, NotServed, OwnerState, ReaderCore, ReaderEntry, ReaderIndex,
-    SampleHeader, SegmentFlags, SlotError, SlotWord, claim_entry, space_bell, withdraw_entry,
+    SampleHeader, SegmentFlags, SlotError, SlotWord, claim_entry, space_bell, take_leave,
+    withdraw_entry,
 };
 use crate::liveness::{BitLease, Node, NodeId};
 use crate::shm::ProcessStamp;
@@ -22,6 +23,9 @@ const SPIN: Duration = Duration::from_micros(20);
 pub(super) const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// How often a reader polls whose bell the writer may not ring.
 const POLL_EVERY: Duration = Duration::from_millis(10);
+
+/// How many incarnations a reader that leaves follows.
+const MAX_FOLLOWED: usize = 4;
 
 /// How a reader introduces itself.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +112,8 @@ struct State {
     service: Service,
     losses: Losses,
     owner_dead: bool,
-    /// Memory of former incarnations of which samples are still in use.
+    /// Attachments that are over and of which samples are still in use; their memory stays mapped
+    /// until the last of these is released.
     former: Vec<(Arc<SegmentMemory>, ReaderCore)>,
 }
 
@@ -121,6 +126,44 @@ impl State {
         } else {
             self.losses.lost += missed;
         }
+    }
+
+    /// Nothing more will be taken here. The entry is given back as soon as no sample is in use: who
+    /// adopts the segment is not to wait for this reader.
+    fn finish(&mut self) {
+        let memory = Arc::clone(&self.attached.memory);
+        match std::mem::replace(&mut self.service, Service::Over) {
+            Service::Joining(index) => withdraw_entry(&*memory, index),
+            Service::Served(core) if core.in_use() > 0 => self.former.push((memory, core)),
+            Service::Served(mut core) => give_back(&memory, &mut core),
+            Service::Over => {}
+        }
+        self.attached.ring_owner();
+    }
+
+    /// Lets go of a sample of an attachment that is over, and with the last one of the attachment.
+    #[cold]
+    fn release_former(&mut self, looked: Looked, memory: *const SegmentMemory) {
+        let known = |(known, _): &(Arc<SegmentMemory>, _)| std::ptr::eq(Arc::as_ptr(known), memory);
+        let Some(at) = self.former.iter().position(known) else { return };
+        let (memory, core) = &mut self.former[at];
+        core.release(&**memory, looked);
+        if core.in_use() == 0 {
+            let (memory, mut core) = self.former.swap_remove(at);
+            give_back(&memory, &mut core);
+            self.attached.ring_owner();
+        }
+    }
+}
+
+/// Tells the owner that a reader goes, unless the entry is not the reader's any more.
+fn give_back(memory: &SegmentMemory, core: &mut ReaderCore) {
+    if core.check_served(memory) == Err(NotServed::Evicted) {
+        return;
+    }
+    core.leave(memory);
+    if core.must_ring() {
+        space_bell::ring(memory);
     }
 }
 
@@ -216,7 +259,7 @@ impl SlotReader {
         for _ in 0..8 {
             let memory = Arc::clone(&state.attached.memory);
             if memory.is_poisoned() {
-                state.service = Service::Over;
+                state.finish();
                 return Err(SlotError::Poisoned);
             }
             let core = match &mut state.service {
@@ -229,7 +272,7 @@ impl SlotReader {
                             continue;
                         }
                         Err(NotServed::Refused) => {
-                            state.service = Service::Over;
+                            state.finish();
                             return Err(SlotError::Refused);
                         }
                         Err(_) if owner_is_over(&memory, state.owner_dead) => {
@@ -288,7 +331,7 @@ impl SlotReader {
             let attached = follow.follow()?;
             return self.move_to(state, attached);
         }
-        state.service = Service::Over;
+        state.finish();
         Err(SlotError::WriterLost)
     }
 
@@ -298,30 +341,76 @@ impl SlotReader {
         state: &mut State,
         attached: Attached,
     ) -> Result<Option<RawSample<'_>>, SlotError> {
-        let memory = Arc::clone(&attached.memory);
         let old = std::mem::replace(&mut state.attached, attached);
-        let service = std::mem::replace(&mut state.service, Service::Over);
-        let node = self.node.as_ref().map_or(1, |node| node.id().get());
         state.owner_dead = false;
-        match service {
-            Service::Served(core)
-                if memory.load(SlotWord::Node(core.index()), Ordering::Acquire) == node =>
-            {
-                let moved = core.moved(memory.geometry().slot_count);
-                state.former.retain(|(_, core)| core.in_use() > 0);
-                if core.in_use() > 0 {
-                    state.former.push((old.memory, core));
-                }
-                state.service = Service::Served(moved);
+        let mut moved = None;
+        if let Service::Served(core) = std::mem::replace(&mut state.service, Service::Over) {
+            let memory = &*state.attached.memory;
+            if self.has_entry(memory, &core) {
+                moved = Some(core.moved(memory.geometry().slot_count));
             }
-            _ => {
-                let index =
-                    claim(&state.attached, &self.options, self.node.as_deref(), self.bit.as_ref())?;
-                state.service = Service::Joining(index);
-                state.attached.ring_owner();
+            // Also of a reader that was left behind: its samples are in the old memory.
+            if core.in_use() > 0 {
+                state.former.push((old.memory, core));
             }
         }
+        state.service = match moved {
+            Some(core) => Service::Served(core),
+            None => {
+                let bit = self.bit.as_ref();
+                Service::Joining(claim(&state.attached, &self.options, self.node.as_deref(), bit)?)
+            }
+        };
+        state.attached.ring_owner();
         Ok(None)
+    }
+
+    /// Whether the owner gave the entry of `core` to this reader in `memory`, too. Another reader of
+    /// the same node may have it by now: the GUID and the epoch tell.
+    fn has_entry(&self, memory: &SegmentMemory, core: &ReaderCore) -> bool {
+        let node = self.node.as_ref().map_or(1, |node| node.id().get());
+        memory.load(SlotWord::Node(core.index()), Ordering::Acquire) == node
+            && memory.load_entry(core.index()).guid == self.options.guid
+            && core.check_served(memory) != Err(NotServed::Evicted)
+    }
+
+    /// Leaves the incarnations to which the owner took this reader along before it saw that it
+    /// leaves; nobody looks at the request in `memory` then.
+    fn leave_successor(
+        &self,
+        mut memory: Arc<SegmentMemory>,
+        index: ReaderIndex,
+        mut core: Option<ReaderCore>,
+    ) {
+        for _ in 0..MAX_FOLLOWED {
+            // With the owner's fence between its announcement and its last look at the requests:
+            // either it sees this reader's, or this reader sees the announcement.
+            memory.fence(Ordering::SeqCst);
+            let state = OwnerState::of(memory.load(SlotWord::OwnerState, Ordering::Acquire));
+            let (Some(OwnerState::Replaced), Some(follow)) = (state, &self.follow) else { return };
+            // Whoever takes the request away sees to it.
+            if !take_leave(&*memory, index) {
+                return;
+            }
+            let slots = memory.geometry().slot_count;
+            core = core.or_else(|| ReaderCore::admitted(&*memory, index, slots, 0).ok());
+            let Some(core) = &core else { return };
+            let attached = match follow.follow() {
+                Ok(attached) => attached,
+                Err(error) => {
+                    tracing::debug!(%error, "no segment to leave");
+                    return;
+                }
+            };
+            if !self.has_entry(&attached.memory, core) {
+                return;
+            }
+            withdraw_entry(&*attached.memory, index);
+            if let Some(owner) = &attached.owner {
+                owner.ring_service();
+            }
+            memory = attached.memory;
+        }
     }
 
     fn release(&self, looked: Looked, memory: *const SegmentMemory) {
@@ -330,17 +419,14 @@ impl SlotReader {
         }
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        if std::ptr::eq(Arc::as_ptr(&state.attached.memory), memory) {
-            if let Service::Served(core) = &mut state.service {
+        match &mut state.service {
+            Service::Served(core) if std::ptr::eq(Arc::as_ptr(&state.attached.memory), memory) => {
                 core.release(&*state.attached.memory, looked);
                 if core.must_ring() {
                     space_bell::ring(&state.attached.memory);
                 }
             }
-        } else if let Some((memory, core)) =
-            state.former.iter_mut().find(|(known, _)| std::ptr::eq(Arc::as_ptr(known), memory))
-        {
-            core.release(&**memory, looked);
+            _ => state.release_former(looked, memory),
         }
     }
 
@@ -564,17 +650,20 @@ impl Drop for SlotReader {
             return;
         }
         let state = self.state.get_mut();
-        match &mut state.service {
-            Service::Served(core) => {
-                core.leave(&*state.attached.memory);
-                if core.must_ring() {
-                    space_bell::ring(&state.attached.memory);
-                }
-            }
-            Service::Joining(index) => withdraw_entry(&*state.attached.memory, *index),
-            Service::Over => return,
+        let memory = Arc::clone(&state.attached.memory);
+        let entry = match &state.service {
+            Service::Served(core) => Some((core.index(), Some(core.clone()))),
+            Service::Joining(index) => Some((*index, None)),
+            Service::Over => None,
+        };
+        state.finish();
+        // Samples that were leaked: nobody can look at them any more.
+        for (memory, mut core) in state.former.drain(..) {
+            give_back(&memory, &mut core);
         }
-        state.attached.ring_owner();
+        if let Some((index, core)) = entry {
+            self.leave_successor(memory, index, core);
+        }
     }
 }
 

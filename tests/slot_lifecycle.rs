@@ -1,0 +1,129 @@
+//! What becomes of readers and samples when a segment is replaced, closed, adopted.
+#![allow(clippy::unwrap_used)] // test helpers are not #[test] functions
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dds_shm::liveness::{Node, NodeOptions, RuntimeDir};
+use dds_shm::slots::{FlowPolicy, SlotReader, SlotWriter};
+use dds_shm::types::TypeHash;
+use dds_shm::{PosixSlotAllocator, ReaderOptions, SampleInfo, SegmentOptions, SlotError};
+
+const LONG: Duration = Duration::from_secs(5);
+
+/// A writer and its readers, each in a node of its own.
+struct Segment {
+    writer: Option<SlotWriter>,
+    flink: std::path::PathBuf,
+    readers: Arc<Node>,
+    writers: Arc<Node>,
+    _dir: tempfile::TempDir,
+}
+
+impl Segment {
+    fn new(options: &SegmentOptions) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = RuntimeDir::create(&dir.path().join("shm")).unwrap();
+        let writers = Node::new(&runtime, NodeOptions::default()).unwrap();
+        let readers = Node::new(&runtime, NodeOptions::default()).unwrap();
+        let owner = PosixSlotAllocator::create(&writers, options).unwrap();
+        let flink = owner.flink_path().to_owned();
+        let writer = Some(owner.into_writer().unwrap());
+        Self { writer, flink, readers, writers, _dir: dir }
+    }
+
+    fn writer(&self) -> &SlotWriter {
+        self.writer.as_ref().unwrap()
+    }
+
+    fn reader(&self) -> SlotReader {
+        let options = ReaderOptions::default();
+        let reader = PosixSlotAllocator::open_reader(&self.readers, &self.flink, None, options);
+        let reader = reader.unwrap();
+        wait_until(|| reader.is_admitted());
+        reader
+    }
+
+    fn write(&self, byte: u8) {
+        self.writer().write(&[byte; 64], &SampleInfo::default()).unwrap().unwrap();
+    }
+}
+
+fn wait_until(mut done: impl FnMut() -> bool) {
+    let until = Instant::now() + LONG;
+    while !done() {
+        assert!(Instant::now() < until, "in vain");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Two slots, and whoever pins both is left behind soon.
+fn two_slots() -> SegmentOptions {
+    SegmentOptions::new("Topic", "Type", TypeHash::of_layout("test"), 64)
+        .slots(2)
+        .readers(1, 2)
+        .flow(FlowPolicy::keep_all(LONG))
+        .misbehaves_after(Duration::from_millis(20))
+}
+
+#[test]
+fn samples_of_a_reader_that_was_left_behind_stay_where_they_are_when_it_follows() {
+    let segment = Segment::new(&two_slots());
+    let reader = segment.reader();
+    segment.write(1);
+    segment.write(2);
+    let first = reader.take().unwrap().unwrap();
+    let second = reader.take().unwrap().unwrap();
+    // Finds both slots pinned, and goes on in new memory.
+    segment.write(3);
+    drop(first);
+    // Follows, as a new reader.
+    assert!(reader.take().unwrap().is_none());
+    assert_eq!(second.bytes(), [2; 64]);
+    wait_until(|| reader.is_admitted());
+    segment.write(4);
+    let fourth = reader.take_within(LONG).unwrap().unwrap();
+    assert_eq!((fourth.bytes(), second.bytes()), (&[4; 64][..], &[2; 64][..]));
+    drop((second, fourth));
+    for byte in 5..20 {
+        segment.write(byte);
+        assert_eq!(reader.take_within(LONG).unwrap().unwrap().bytes(), [byte; 64]);
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_before_it_follows_blocks_nobody() {
+    let segment = Segment::new(&two_slots());
+    let (greedy, honest) = (segment.reader(), segment.reader());
+    segment.write(1);
+    segment.write(2);
+    let _pinned = [greedy.take().unwrap().unwrap(), greedy.take().unwrap().unwrap()];
+    while honest.take().unwrap().is_some() {}
+    segment.write(3);
+    drop(honest);
+    let started = Instant::now();
+    for byte in 4..20 {
+        segment.write(byte);
+    }
+    assert!(started.elapsed() < LONG / 2);
+}
+
+#[test]
+fn a_reader_that_has_seen_the_end_does_not_hold_up_who_adopts_the_segment() {
+    let options = two_slots().durable_name("adopted");
+    let mut segment = Segment::new(&options);
+    let (reader, joining) = (segment.reader(), segment.reader());
+    segment.write(1);
+    drop(segment.writer.take());
+    let sample = reader.take().unwrap().unwrap();
+    assert!(matches!(reader.take(), Err(SlotError::WriterLost)));
+    while joining.take().is_ok() {}
+    let owner = PosixSlotAllocator::create(&segment.writers, &options).unwrap();
+    segment.writer = Some(owner.into_writer().unwrap());
+    assert_eq!(segment.writer().head(), 1, "adopted");
+    assert_eq!(sample.bytes(), [1; 64]);
+    drop(sample);
+    for byte in 2..20 {
+        segment.write(byte);
+    }
+}
