@@ -448,8 +448,10 @@ impl OwnerCore {
             words.fetch_and(SlotWord::Hold(SlotIndex(slot)), !reader.bit(), Ordering::AcqRel);
         }
         words.store(SlotWord::Reading(reader), 0, Ordering::Relaxed);
-        words.store(SlotWord::Request(reader), 0, Ordering::Relaxed);
         self.enter_state(words, reader, EntryStatus::Vacant, true);
+        // Only now, and not moved before it: an owner killed in between must leave to its successor
+        // a wish to leave, not an entry that seems to be served of a reader that has left.
+        words.store(SlotWord::Request(reader), 0, Ordering::Release);
         // Release, with the claimer's CAS: it finds the entry as it is left here.
         words.store(SlotWord::Node(reader), 0, Ordering::Release);
     }
