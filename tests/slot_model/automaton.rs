@@ -41,10 +41,14 @@ pub(crate) enum Event {
     Readmitted { entry: ReaderIndex },
     /// An entry was freed.
     Vacated { entry: ReaderIndex },
+    /// A killed owner's segment was taken over, with these readers served.
+    Adopted { connected: ReaderSet },
+    /// It was not: this number cannot be under this head.
+    Inconsistent { seq: u64, head: u64 },
     /// A reader that wanted `want` got `seq`.
     Sample { want: u64, seq: u64 },
     /// A reader's position went from `from` to `to`, and it was told that it missed so many.
-    Missed { entry: ReaderIndex, from: u64, to: u64, told: u64 },
+    Missed { entry: ReaderIndex, from: u64, to: u64, told: u64, owner_dead: bool },
     /// A reader was told that its entry is lost.
     Evicted,
 }

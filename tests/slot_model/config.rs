@@ -43,8 +43,8 @@ pub(crate) struct Config {
     pub(crate) drops: bool,
     /// Whether an owner that finds no slot sleeps on the space bell.
     pub(crate) bell: bool,
-    /// Whether the owner may be killed at any step.
-    pub(crate) kill_owner: bool,
+    /// How often an owner may be killed at any step.
+    pub(crate) owner_kills: u8,
     /// Whether a killed owner's segment is adopted.
     pub(crate) adopt: bool,
 }
@@ -74,12 +74,12 @@ impl Config {
         discards: 0,
         drops: false,
         bell: false,
-        kill_owner: false,
+        owner_kills: 0,
         adopt: false,
     };
 
     /// Whether the readers' `State` words ever change while they are served.
     pub(crate) fn unsettled(&self) -> bool {
-        self.lease | self.kill | self.leave | self.join != 0 || self.kill_owner
+        self.lease | self.kill | self.leave | self.join != 0 || self.owner_kills > 0
     }
 }

@@ -11,6 +11,9 @@ const OVERWRITING: Config = Config { waits: false, ..PLAIN };
 /// Reader 0 blocks the owner, reader 1 may be overtaken.
 const MIXED: Config = Config { blocking: 0b01, ..PLAIN };
 
+/// An owner that may be killed at any step, and followed by another.
+const ADOPTED: Config = Config { owner_kills: 1, adopt: true, ..PLAIN };
+
 /// One slot, and an owner that sleeps when it is in use.
 const BELL: Config = Config { bell: true, slots: 1, samples: 2, ..PLAIN };
 
@@ -32,7 +35,8 @@ pub(crate) const SMALL: &[Config] = &[
     Config { name: "refused, entry reused", join: 0b11, refuse: 0b01, entries: 1, ..PLAIN },
     Config { name: "joins and is killed", join: 0b10, kill: 0b10, ..PLAIN },
     Config { name: "joins and leaves", join: 0b10, leave: 0b10, ..PLAIN },
-    Config { name: "owner dies, mixed", kill_owner: true, ..MIXED },
+    Config { name: "owner dies, mixed", owner_kills: 1, ..MIXED },
+    Config { name: "owner adopted, blocking", ..ADOPTED },
     Config { name: "n1 bell, blocking", ..BELL },
     Config { name: "n1 bell, mixed", blocking: 0b01, ..BELL },
     Config { name: "n1 bell, lease, r1 killed", lease: 0b10, kill: 0b10, ..BELL },
@@ -95,13 +99,38 @@ pub(crate) const LARGE: &[Config] = &[
         depth: 1,
         ..OVERWRITING
     },
+    Config { name: "owner dies, overwriting, keep r1", owner_kills: 1, keep: 0b10, ..OVERWRITING },
     Config {
-        name: "owner dies, overwriting, keep r1",
-        kill_owner: true,
+        name: "owner adopted, overwriting, keep r1",
+        owner_kills: 1,
+        adopt: true,
         keep: 0b10,
         ..OVERWRITING
     },
-    Config { name: "owner dies, lease", kill_owner: true, lease: 0b10, ..PLAIN },
+    Config {
+        name: "owner adopted, mixed, keep r1",
+        owner_kills: 1,
+        adopt: true,
+        keep: 0b10,
+        ..MIXED
+    },
+    Config { name: "owner adopted twice, overwriting", owner_kills: 2, adopt: true, ..OVERWRITING },
+    Config { name: "owner adopted, lease and return", lease: 0b10, returns: 0b10, ..ADOPTED },
+    Config { name: "owner adopted, r1 killed, keep r1", kill: 0b10, keep: 0b10, ..ADOPTED },
+    Config { name: "owner adopted, late join", join: 0b10, ..ADOPTED },
+    Config { name: "owner adopted, r1 leaves", leave: 0b10, ..ADOPTED },
+    Config { name: "owner adopted, entry reused", leave: 0b11, join: 0b10, entries: 1, ..ADOPTED },
+    Config { name: "n3 k4 owner adopted, two loans", slots: 3, samples: 4, loans: 2, ..ADOPTED },
+    Config {
+        name: "owner adopted, drops",
+        owner_kills: 1,
+        adopt: true,
+        drops: true,
+        keep: 0b10,
+        ..OVERWRITING
+    },
+    Config { name: "owner adopted, n1 bell", owner_kills: 1, adopt: true, ..BELL },
+    Config { name: "owner dies, lease", owner_kills: 1, lease: 0b10, ..PLAIN },
     Config { name: "n3 k4 blocking, keep r1", slots: 3, samples: 4, keep: 0b10, ..PLAIN },
     Config { name: "n3 k4 mixed, keep r1", slots: 3, samples: 4, keep: 0b10, ..MIXED },
     Config { name: "n3 k4 overwriting, keep r1", slots: 3, samples: 4, keep: 0b10, ..OVERWRITING },
@@ -145,6 +174,7 @@ const STRAY: &str = "STRAY";
 const HANG: &str = "HANG";
 const BLOCKED: &str = "BLOCKED";
 const GAP: &str = "FALSE GAP";
+const REUSED: &str = "REUSED";
 const LOSS: &str = "LOSS";
 const CURSOR: &str = "CURSOR";
 const EVICTED: &str = "EVICTED";
@@ -167,10 +197,34 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
     (Mutant::OwnerForgetsToPutBack, Config { name: "overwriting", ..OVERWRITING }, &[GAP, HANG]),
     (Mutant::OwnerPublishesHeadBeforeSeq, Config { name: "blocking", ..PLAIN }, &[GAP]),
     (Mutant::OwnerTakesCursorsForPassed, Config { name: "blocking", ..PLAIN }, &[TORN, LOSS]),
+    (
+        Mutant::OwnerTakesALateJoinerForPassed,
+        Config {
+            name: "late join with history",
+            slots: 3,
+            samples: 4,
+            join: 0b10,
+            history: 0b10,
+            depth: 1,
+            ..PLAIN
+        },
+        &[TORN, LOSS],
+    ),
+    (
+        Mutant::OwnerTakesAReturnedReaderForPassed,
+        Config { name: "lease and return", lease: 0b10, returns: 0b10, ..PLAIN },
+        &[TORN, LOSS],
+    ),
     (Mutant::OwnerIgnoresHolds, Config { name: "blocking, keep r1", keep: 0b10, ..PLAIN }, &[TORN]),
     (
         Mutant::DropTakesNoNumber,
-        Config { name: "drops", drops: true, keep: 0b11, ..OVERWRITING },
+        Config {
+            name: "one reader, one slot, drops",
+            readers: 1,
+            slots: 1,
+            drops: true,
+            ..OVERWRITING
+        },
         &[HANG],
     ),
     (Mutant::ExpiryFreesTheEntry, Config { name: "lease", lease: 0b10, ..PLAIN }, &[TORN, EVICTED]),
@@ -182,6 +236,21 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
     (
         Mutant::VacateFreesBeforeItClears,
         Config { name: "entry reused", join: 0b10, kill: 0b01, entries: 1, ..PLAIN },
+        &[HANG],
+    ),
+    (
+        Mutant::VacateForgetsTheRequestFirst,
+        Config { name: "one reader, adopted, leaves", readers: 1, leave: 0b01, ..ADOPTED },
+        &[HANG],
+    ),
+    (
+        Mutant::AdoptionForgetsTheHead,
+        Config { name: "adopted", ..ADOPTED },
+        &[REUSED, "INCONSISTENT"],
+    ),
+    (
+        Mutant::AdoptionLeavesClaims,
+        Config { name: "one reader, adopted", readers: 1, waits: false, ..ADOPTED },
         &[HANG],
     ),
     (

@@ -76,11 +76,16 @@ pub(crate) enum Mutant {
     OwnerForgetsToPutBack,
     OwnerPublishesHeadBeforeSeq,
     OwnerTakesCursorsForPassed,
+    OwnerTakesALateJoinerForPassed,
+    OwnerTakesAReturnedReaderForPassed,
     OwnerIgnoresHolds,
     DropTakesNoNumber,
     ExpiryFreesTheEntry,
     VacateLeavesHolds,
     VacateFreesBeforeItClears,
+    VacateForgetsTheRequestFirst,
+    AdoptionForgetsTheHead,
+    AdoptionLeavesClaims,
     AdmissionStateBeforeStart,
     ReaderSetsNoHazard,
     ReaderLooksOnce,
@@ -158,6 +163,12 @@ impl Mutant {
             Self::OwnerTakesCursorsForPassed => {
                 Rule::Answer(owner("reserve", Load, is_cursor), |cursor| cursor + 1)
             }
+            // What a minimum of the cursors does that is not thrown away.
+            Self::OwnerTakesALateJoinerForPassed | Self::OwnerTakesAReturnedReaderForPassed => {
+                let of_reader_1 =
+                    |word| matches!(word, SlotWord::Cursor(reader) if reader.get() == 1);
+                Rule::Answer(owner("reserve", Load, of_reader_1), |cursor| cursor + 1)
+            }
             Self::OwnerIgnoresHolds => Rule::Answer(owner("reserve", Load, is_hold), |_| 0),
             Self::DropTakesNoNumber => Rule::Drop(owner("drop", Store, is_head), |_| true),
             Self::VacateLeavesHolds => Rule::Drop(owner("", And, is_hold), |_| true),
@@ -165,6 +176,14 @@ impl Mutant {
                 what: owner("", Store, |word| matches!(word, SlotWord::Request(_))),
                 after: owner("", Store, |word| matches!(word, SlotWord::Node(_))),
             },
+            Self::VacateForgetsTheRequestFirst => Rule::Late {
+                what: owner("serve", Store, |word| matches!(word, SlotWord::State(_))),
+                after: owner("serve", Store, |word| matches!(word, SlotWord::Request(_))),
+            },
+            Self::AdoptionForgetsTheHead => {
+                Rule::Answer(owner("adopt", Load, is_head), |head| head.saturating_sub(1))
+            }
+            Self::AdoptionLeavesClaims => Rule::Drop(owner("adopt", Store, is_seq), |_| true),
             Self::AdmissionStateBeforeStart => Rule::Late {
                 what: owner("", Store, |word| matches!(word, SlotWord::Start(_))),
                 after: owner("", Store, |word| matches!(word, SlotWord::State(_))),

@@ -1,7 +1,8 @@
 //! The owner: its writer thread and its service thread, which exclude each other.
 
 use dds_shm::slots::{
-    EntryStatus, Full, OwnerCore, ReaderIndex, ReaderSet, Request, SlotIndex, SlotWord,
+    EntryStatus, Full, Inconsistent, OwnerCore, ReaderIndex, ReaderSet, Request, SlotIndex,
+    SlotWord,
 };
 use dds_shm::sync::{Ordering, Words};
 
@@ -32,6 +33,8 @@ pub(crate) struct OwnerLocal {
     discards: u8,
     /// How often the lease of each entry may still expire.
     leases: Vec<u8>,
+    /// Killed, and not yet followed by another: the next operation is its successor's.
+    pub(crate) fallen: bool,
 }
 
 /// An operation of the owner.
@@ -53,6 +56,8 @@ pub(crate) enum OwnerOp {
     Expire(ReaderIndex),
     /// The reader of an entry is proven dead.
     Bury(ReaderIndex),
+    /// Goes on where the killed owner stopped.
+    Adopt,
 }
 
 pub(crate) struct OwnerProgram {
@@ -71,7 +76,14 @@ impl OwnerProgram {
             space: Space::Enough,
             discards,
             leases: (0..entries).map(|e| if lease >> e & 1 == 1 { leases } else { 0 }).collect(),
+            fallen: false,
         }
+    }
+
+    /// What a killed owner leaves to its successor: nothing but what may still happen.
+    pub(crate) fn fallen(&self, killed: &OwnerLocal) -> OwnerLocal {
+        let (discards, leases) = (killed.discards, killed.leases.clone());
+        OwnerLocal { discards, leases, fallen: true, ..self.fresh() }
     }
 
     /// Which readers' unread samples stay.
@@ -215,6 +227,20 @@ impl OwnerProgram {
                 self.look_again(local, words);
                 event
             }
+            OwnerOp::Adopt => {
+                let blocking = |reader| {
+                    let node = words.load(SlotWord::Node(reader), Ordering::Relaxed);
+                    node != 0 && self.config.blocking >> Self::actor(node) & 1 == 1
+                };
+                match OwnerCore::adopt(words, core.clone(), |_| [0; 16], blocking) {
+                    Ok(adopted) => {
+                        let connected = adopted.connected();
+                        (local.core, local.fallen) = (adopted, false);
+                        Event::Adopted { connected }
+                    }
+                    Err(Inconsistent { seq, head, .. }) => Event::Inconsistent { seq, head },
+                }
+            }
             OwnerOp::Bury(reader) => {
                 core.vacate(words, reader);
                 self.look_again(local, words);
@@ -236,6 +262,7 @@ pub(crate) fn name(op: OwnerOp) -> &'static str {
         OwnerOp::Serve(_) => "serve",
         OwnerOp::Expire(_) => "expire",
         OwnerOp::Bury(_) => "bury",
+        OwnerOp::Adopt => "adopt",
     }
 }
 
@@ -246,6 +273,9 @@ impl Program for OwnerProgram {
     fn options(&self, local: &OwnerLocal) -> Vec<OwnerOp> {
         let config = &self.config;
         let mut options = Vec::new();
+        if local.fallen {
+            return vec![OwnerOp::Adopt];
+        }
         let wanted = local.core.head() + (local.loans.len() as u64) < config.samples;
         match local.space {
             Space::Asleep => options.push(OwnerOp::Wake),

@@ -90,7 +90,8 @@ impl ReaderProgram {
                 Event::Sample { want, seq: looked.seq }
             }
             Taken::Missed(told) => {
-                Event::Missed { entry: core.index(), from: want, to: core.want(), told }
+                let (entry, to) = (core.index(), core.want());
+                Event::Missed { entry, from: want, to, told, owner_dead }
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::automaton::{Event, Program};
 use crate::owner::{OwnerOp, Space};
 use crate::reader::Phase;
 use crate::words::{Access, Direct, Word};
-use crate::world::{DEAD, Numbers, State, World};
+use crate::world::{DEAD, Numbers, OWNER, State, World};
 
 /// What is broken.
 pub(crate) type Broken = String;
@@ -43,6 +43,11 @@ impl World {
                         return Err(format!("REUSED: number {new} was given out before"));
                     }
                     to.published |= 1 << new;
+                }
+                // A reader that began to look while the last owner was dead does not know that
+                // there is another one, and what is under its claim.
+                SlotWord::Seq(_) if new & CLAIM != 0 && from.owner_deaths > 0 => {
+                    to.doubtful |= 1 << (new & !CLAIM);
                 }
                 SlotWord::Head if new < old => {
                     return Err(format!("HEAD: went back from {old} to {new}"));
@@ -93,17 +98,28 @@ impl World {
             }
             Event::Admitted { .. } | Event::Readmitted { .. } => {}
             Event::Disconnected { entry } | Event::Vacated { entry } => to.due[entry.get()] = 0,
+            Event::Adopted { connected } => {
+                to.dead &= !OWNER;
+                for entry in connected.iter().filter(|entry| waited_for(*entry)) {
+                    let cursor = load(SlotWord::Cursor(entry));
+                    to.due[entry.get()] = to.published & !to.given_up & !below(cursor);
+                }
+            }
+            Event::Inconsistent { seq, head } => {
+                return Err(format!("INCONSISTENT: {seq} under head {head} after a crash"));
+            }
             Event::Sample { want, seq } => {
                 if seq != want || !has(to.published, seq) {
                     return Err(format!("ORDER: wanted {want}, got {seq}"));
                 }
             }
-            Event::Missed { entry, from: first, to: next, told } => {
+            Event::Missed { entry, from: first, to: next, told, owner_dead } => {
+                let doubtful = if owner_dead { to.doubtful } else { 0 };
                 for number in first..next {
                     if has(to.due[entry.get()], number) {
                         return Err(format!("LOSS: entry {entry} was to get {number}"));
                     }
-                    if !has(to.given_up, number) {
+                    if !has(to.given_up | doubtful, number) {
                         return Err(format!("FALSE GAP: {number} was never given up"));
                     }
                 }
@@ -193,6 +209,7 @@ impl World {
 
     /// Whether everything is done: all numbers given out, all readers at the end.
     pub(crate) fn is_goal(&self, state: &State) -> bool {
+        // Dead for good.
         let owner_dead = state.owner == DEAD;
         let head = if owner_dead {
             state.memory.load(self.layout, SlotWord::Head)
@@ -219,14 +236,18 @@ impl World {
     }
 
     /// Whether every entry is in use, by a reader that has not gone.
+    ///
+    /// An owner that is killed when it has all but freed an entry leaves one that looks as if its
+    /// reader was about to ask: it is free once that reader's process is dead.
     fn no_entry_left(&self, state: &State) -> bool {
-        self.entries().all(|entry| {
-            let node = state.memory.load(self.layout, SlotWord::Node(entry)) as usize;
-            let in_it = node.checked_sub(1).map(|actor| (actor, state.readers[actor]));
-            in_it.is_some_and(|(actor, id)| {
-                id != DEAD && self.readers[actor].local(id).phase != Phase::Gone
+        state.owner_deaths > 0
+            || self.entries().all(|entry| {
+                let node = state.memory.load(self.layout, SlotWord::Node(entry)) as usize;
+                let in_it = node.checked_sub(1).map(|actor| (actor, state.readers[actor]));
+                in_it.is_some_and(|(actor, id)| {
+                    id != DEAD && self.readers[actor].local(id).phase != Phase::Gone
+                })
             })
-        })
     }
 
     /// Whether somebody was killed.

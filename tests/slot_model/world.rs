@@ -13,7 +13,7 @@ use crate::mutant::{Mutant, Who};
 use crate::owner::{OwnerOp, OwnerProgram};
 use crate::reader::{Phase, ReaderOp, ReaderProgram};
 use crate::rules::Broken;
-use crate::words::{Access, Direct, Layout, Memory, ModelWords};
+use crate::words::{Access, Direct, Layout, Memory, ModelWords, Word};
 
 /// The most readers in a model.
 pub(crate) const READERS: usize = 3;
@@ -36,12 +36,17 @@ pub(crate) struct State {
     /// Numbers that the reader of an entry must get: published or kept for it while it was served
     /// as a blocking reader.
     pub(crate) due: [Numbers; READERS],
-    /// Actors that were killed: readers by bit, and [`OWNER`].
+    /// Numbers under the claim of an owner that was killed: a reader that knows of its death may
+    /// count them as missed.
+    pub(crate) doubtful: Numbers,
+    /// Actors that are dead: readers by bit, and [`OWNER`].
     pub(crate) dead: u8,
+    /// How many owners were killed.
+    pub(crate) owner_deaths: u8,
 }
 
 /// The owner's bit among the dead.
-const OWNER: u8 = 0x80;
+pub(crate) const OWNER: u8 = 0x80;
 
 impl State {
     /// Its identity in one word, for hashing.
@@ -57,8 +62,9 @@ impl State {
         let join = |high: Numbers, low: Numbers| u32::from(high) << 16 | u32::from(low);
         mix(pair(self.owner, self.readers[0]));
         mix(pair(self.readers[1], self.readers[2]));
-        mix(pair(join(self.published, self.given_up), u32::from(self.dead)));
-        mix(pair(join(self.due[0], self.due[1]), u32::from(self.due[2])));
+        let dead = join(u16::from(self.dead), u16::from(self.owner_deaths));
+        mix(pair(join(self.published, self.given_up), dead));
+        mix(pair(join(self.due[0], self.due[1]), join(self.due[2], self.doubtful)));
         hash ^ hash >> 31
     }
 }
@@ -199,7 +205,9 @@ impl World {
             published: 0,
             given_up: 0,
             due: [0; READERS],
+            doubtful: 0,
             dead: 0,
+            owner_deaths: 0,
         }
     }
 
@@ -300,13 +308,22 @@ impl World {
                 self.push(state, to, Actor::Fault, out, || format!("reader {actor} is killed"));
             }
         }
-        if self.config.kill_owner && state.owner != DEAD {
-            let mut to = State { owner: DEAD, dead: state.dead | OWNER, ..*state };
-            // What is under its claim may be counted as missed, or come back.
+        if state.owner != DEAD && state.owner_deaths < self.config.owner_kills {
+            let mut to = State {
+                owner: DEAD,
+                dead: state.dead | OWNER,
+                owner_deaths: state.owner_deaths + 1,
+                ..*state
+            };
+            if self.config.adopt {
+                let fallen = self.owner.program.fallen(self.owner.local(state.owner));
+                to.owner = self.owner.idle(fallen);
+            }
+            to.memory.set(self.layout.at(Word::Asleep), 0);
             for slot in &self.slots {
                 let seq = state.memory.load(self.layout, SlotWord::Seq(*slot));
                 if seq & CLAIM != 0 {
-                    to.given_up |= 1 << (seq & !CLAIM);
+                    to.doubtful |= 1 << (seq & !CLAIM);
                 }
             }
             self.push(state, to, Actor::Fault, out, || "the owner is killed".to_owned());
