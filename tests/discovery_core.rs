@@ -401,3 +401,18 @@ fn a_frozen_participant_does_not_make_up_for_what_it_slept_through() {
     simulation.run(Duration::ZERO);
     assert_eq!(simulation.get(1).sent - before, 1);
 }
+
+#[test]
+fn an_announce_period_that_does_not_fit_the_lease_is_changed() {
+    let mut simulation = Simulation::new(0, Weather::FINE);
+    for (n, announce_period) in [(1, Duration::ZERO), (2, 100 * SECOND)] {
+        let lease_duration = 2 * SECOND;
+        let config =
+            ParticipantConfig { announce_period, lease_duration, ..ParticipantConfig::new(0) };
+        simulation.start_with(n, config);
+    }
+    simulation.run(20 * SECOND);
+    assert_eq!(losses(&mut simulation, 1), []);
+    assert!(knows(&mut simulation, 1, 2));
+    assert!(simulation.get(1).sent < 2500);
+}

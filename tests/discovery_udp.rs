@@ -151,3 +151,11 @@ fn a_domain_without_ports_is_refused_with_advice() {
     let error = Participant::start(config(300, "")).unwrap_err().to_string();
     assert!(error.contains("domain 300") && error.contains("232"), "{error}");
 }
+
+#[test]
+fn an_interface_that_is_not_there_is_named() {
+    let interfaces = Interfaces::Named(vec!["no-such-if".to_owned()]);
+    let error =
+        Participant::start(ParticipantConfig { interfaces, ..config(214, "") }).unwrap_err();
+    assert!(error.to_string().contains("no-such-if"), "{error}");
+}

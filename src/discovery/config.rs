@@ -88,7 +88,7 @@ pub struct ParticipantConfig {
     pub name: String,
     /// How long others believe in us without hearing from us.
     pub lease_duration: Duration,
-    /// Distance between two announcements, after the first few; clearly shorter than the lease.
+    /// Distance between two announcements, after the first few; no longer than half the lease.
     pub announce_period: Duration,
     /// Which network interfaces are used.
     pub interfaces: Interfaces,

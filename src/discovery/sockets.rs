@@ -43,6 +43,12 @@ pub enum SocketError {
         /// The domain.
         domain_id: u32,
     },
+    /// An interface that was asked for is not there, not up, or has no IPv4 address.
+    #[error("network interface {name:?} is not up with an IPv4 address; see `ip addr`")]
+    InterfaceDown {
+        /// Its name.
+        name: String,
+    },
     /// None of the interfaces is up.
     #[error("no network interface to use is up; bring one up (`ip link set lo up`)")]
     NoInterface,
@@ -272,21 +278,30 @@ fn join(group: SocketAddrV4, addresses: &[Ipv4Addr]) -> io::Result<UdpSocket> {
 /// Addresses of the interfaces to use that are up.
 fn interface_addresses(interfaces: &Interfaces) -> Result<Vec<Ipv4Addr>, SocketError> {
     let all = getifaddrs().map_err(|errno| io_error("list network interfaces")(errno.into()))?;
-    let mut addresses: Vec<Ipv4Addr> = all
-        .filter(|interface| {
+    let up: Vec<(String, bool, Ipv4Addr)> = all
+        .filter(|interface| interface.flags.contains(InterfaceFlags::IFF_UP))
+        .filter_map(|interface| {
             let is_loopback = interface.flags.contains(InterfaceFlags::IFF_LOOPBACK);
             // The loopback interface seldom has the MULTICAST flag, and can be joined all the same.
-            let usable = is_loopback || interface.flags.contains(InterfaceFlags::IFF_MULTICAST);
-            let wanted = match interfaces {
-                Interfaces::All => true,
-                Interfaces::LoopbackOnly => is_loopback,
-                Interfaces::Named(names) => {
-                    is_loopback || names.contains(&interface.interface_name)
-                }
-            };
-            interface.flags.contains(InterfaceFlags::IFF_UP) && usable && wanted
+            let is_usable = is_loopback || interface.flags.contains(InterfaceFlags::IFF_MULTICAST);
+            let address = interface.address?.as_sockaddr_in()?.ip();
+            is_usable.then_some((interface.interface_name, is_loopback, address))
         })
-        .filter_map(|interface| Some(interface.address?.as_sockaddr_in()?.ip()))
+        .collect();
+    if let Interfaces::Named(names) = interfaces
+        && let Some(down) = names.iter().find(|name| !up.iter().any(|(is_up, ..)| is_up == *name))
+    {
+        return Err(SocketError::InterfaceDown { name: down.clone() });
+    }
+    let is_wanted = |name: &String, is_loopback: bool| match interfaces {
+        Interfaces::All => true,
+        Interfaces::LoopbackOnly => is_loopback,
+        Interfaces::Named(names) => is_loopback || names.contains(name),
+    };
+    let mut addresses: Vec<Ipv4Addr> = up
+        .iter()
+        .filter(|(name, is_loopback, _)| is_wanted(name, *is_loopback))
+        .map(|(_, _, address)| *address)
         .collect();
     addresses.sort_unstable();
     addresses.dedup();

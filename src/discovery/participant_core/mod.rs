@@ -47,6 +47,8 @@ const DATA_OVERHEAD: usize = 96;
 /// Datagrams that wait to be sent in answer to others; beyond it answers are left out, and asked for
 /// again.
 const MAX_QUEUED: usize = 4096;
+/// Announcements are no closer than this.
+const ANNOUNCE_PERIOD_MIN: Duration = Duration::from_millis(10);
 /// Liveliness is asserted this many times in the shortest lease of our writers.
 const ASSERTIONS_PER_LEASE: u32 = 3;
 const ASSERTION_PERIOD_MIN: Duration = Duration::from_millis(10);
@@ -128,8 +130,16 @@ impl ParticipantCore {
         let announcement = data.to_pl_cdr(Endianness::Little)?;
         let header =
             RtpsHeader { version: ProtocolVersion::V2_5, vendor_id: config.vendor_id, guid_prefix };
+        // Others must hear from us before our lease ends, whatever the configuration says.
+        let period = config.announce_period.min(config.lease_duration / 2).max(ANNOUNCE_PERIOD_MIN);
+        if period != config.announce_period {
+            tracing::warn!(
+                asked_for = ?config.announce_period, ?period, lease = ?config.lease_duration,
+                "the announce period does not fit the lease and was changed"
+            );
+        }
         Ok(Self {
-            announcer: Announcer::new(now, config.announce_period),
+            announcer: Announcer::new(now, period),
             config,
             header,
             data,
