@@ -28,6 +28,7 @@ mod participant;
 mod participant_core;
 mod peer;
 mod ports;
+mod qos_digest;
 mod reassembly;
 mod registry;
 mod registry_file;
@@ -54,7 +55,8 @@ pub use locator_carrier::{
 pub use locator_policy::{LocatorPolicy, PathRefused};
 pub use participant::Participant;
 pub use participant_core::{Destination, ParticipantCore, ParticipantLocators};
-pub use registry::{Registry, RegistrySweeper, qos_digest};
+pub use qos_digest::qos_digest;
+pub use registry::{Registry, RegistrySweeper};
 pub use registry_file::{RegistryEntry, RegistryFile, RegistryKey};
 pub use registry_store::RegistryError;
 pub use shm_locator::{LocatorError, LocatorPath, SegmentFormat, SegmentHints, ShmLocator};

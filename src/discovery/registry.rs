@@ -10,6 +10,11 @@
 //! nodes in it, and once a second. Entries of nodes that are proved dead count as gone, and are
 //! removed by whoever notices.
 
+mod nodes;
+mod sweeper;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -17,77 +22,23 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
+use self::nodes::{LiveNodes, Nodes};
+pub use self::sweeper::RegistrySweeper;
 use super::directory::EndpointDirectory;
 use super::error::DiscoveryError;
 use super::event::{DiscoveryEvent, RemoteEndpoint};
 use super::event_queue::EventQueue;
-use super::fnv::fnv1a_64;
 use super::locator_carrier::SHM_VERSION;
+use super::qos_digest::qos_digest;
 use super::registry_file::{RegistryEntry, RegistryFile, RegistryKey};
 use super::registry_store::{PATIENCE, RegistryError, RegistryStore};
 use super::shm_locator::ShmLocator;
-use crate::liveness::janitor::{Finding, FoundKind, Sweeper, Verdict};
-use crate::liveness::{LivenessError, Node, NodeId, PeerNode, RuntimeDir, Serve, Serviced};
+use crate::liveness::{Node, NodeId, RuntimeDir, Serve, Serviced};
 use crate::shm::ProcessStamp;
-use crate::wire::qos::EndpointQos;
-use crate::wire::{
-    Endianness, EndpointData, EndpointRole, EntityId, Guid, GuidPrefix, VendorId, WireError,
-};
+use crate::wire::{Endianness, EndpointData, EndpointRole, Guid, VendorId, WireError};
 
 /// Events kept for a consumer that is slow.
 const EVENT_CAPACITY: usize = 4096;
-
-/// What the registry has to know of nodes.
-trait Nodes: Send + Sync {
-    fn id(&self) -> NodeId;
-    /// Proved dead; a doubt counts as alive.
-    fn is_dead(&self, node: NodeId) -> bool;
-    /// Wakes the node's service thread.
-    fn ring(&self, node: NodeId);
-}
-
-/// Nodes as they are.
-struct LiveNodes {
-    node: Arc<Node>,
-    /// Kept open, so that a runtime dir that is deleted does not make the living look dead.
-    peers: Mutex<BTreeMap<NodeId, Arc<PeerNode>>>,
-}
-
-impl Nodes for LiveNodes {
-    fn id(&self) -> NodeId {
-        self.node.id()
-    }
-
-    fn is_dead(&self, id: NodeId) -> bool {
-        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let peer = match peers.get(&id) {
-            Some(peer) => Arc::clone(peer),
-            None => match self.node.peer(id, self.node.dir().uid()) {
-                Ok(peer) => Arc::clone(peers.entry(id).or_insert(peer)),
-                Err(LivenessError::NoTrace { .. }) => return true,
-                Err(error) => {
-                    tracing::debug!(%error, node = %id, "cannot tell whether the node is alive");
-                    return false;
-                }
-            },
-        };
-        let is_dead = !peer.is_alive();
-        if is_dead {
-            peers.remove(&id);
-        }
-        is_dead
-    }
-
-    fn ring(&self, id: NodeId) {
-        match self.node.peer_bell(id, self.node.dir().uid()) {
-            Ok(bell) => {
-                bell.ring_service();
-            }
-            // It looks by itself once a second.
-            Err(error) => tracing::debug!(%error, node = %id, "cannot ring the node"),
-        }
-    }
-}
 
 /// An endpoint of ours, and where it is entered.
 #[derive(Debug)]
@@ -179,7 +130,7 @@ impl Registry {
     /// # Errors
     /// If the system refuses the files, or in a forked child.
     pub fn open(node: &Arc<Node>, domain: &str) -> Result<Arc<Self>, RegistryError> {
-        let nodes = LiveNodes { node: Arc::clone(node), peers: Mutex::default() };
+        let nodes = LiveNodes::new(node);
         let registry = Arc::new(Self::new(&node.dir().registry(), domain, Box::new(nodes))?);
         let serviced: Arc<dyn Serviced> = Arc::clone(&registry) as Arc<dyn Serviced>;
         let serviced: Weak<dyn Serviced> = Arc::downgrade(&serviced);
@@ -603,56 +554,3 @@ fn remote_endpoint(entry: &RegistryEntry) -> Result<RemoteEndpoint, WireError> {
         data,
     })
 }
-
-/// A number for a quick look whether two QoS are the same: FNV-1a-64 of the little-endian SEDP payload
-/// of an endpoint that has this QoS, an all-zero GUID with the kind of a keyed user endpoint, and
-/// empty names.
-///
-/// # Errors
-/// If the QoS cannot be announced: a partition with a NUL in its name, or too many of them.
-pub fn qos_digest(role: EndpointRole, qos: &EndpointQos) -> Result<u64, WireError> {
-    let entity_id = match role {
-        EndpointRole::Writer => EntityId::user_writer(0, true),
-        EndpointRole::Reader => EntityId::user_reader(0, true),
-    };
-    let guid = Guid::new(GuidPrefix::UNKNOWN, entity_id);
-    let data = EndpointData { qos: qos.clone(), ..EndpointData::new(role, guid, "", "") };
-    Ok(fnv1a_64(&data.to_pl_cdr(Endianness::Little)?))
-}
-
-/// Sweeps the registry for the janitor of a node.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RegistrySweeper;
-
-impl Sweeper for RegistrySweeper {
-    fn sweep(
-        &self,
-        dir: &RuntimeDir,
-        is_gone: &dyn Fn(NodeId) -> bool,
-        remove: bool,
-    ) -> Vec<Finding> {
-        let swept =
-            RegistryStore::open(&dir.registry()).and_then(|store| store.sweep(is_gone, remove));
-        let leftovers = swept.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot sweep the registry");
-            Vec::new()
-        });
-        leftovers
-            .into_iter()
-            .map(|leftover| Finding {
-                kind: FoundKind::Registry,
-                path: leftover.path,
-                node: leftover.node,
-                bytes: 0,
-                verdict: match leftover.error {
-                    _ if !remove => Verdict::Removable,
-                    Some(error) => Verdict::Failed(error),
-                    None => Verdict::Removed,
-                },
-            })
-            .collect()
-    }
-}
-
-#[cfg(test)]
-mod tests;
