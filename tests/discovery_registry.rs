@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +32,29 @@ fn writer(n: u8) -> EndpointData {
 fn reader(n: u8) -> EndpointData {
     let guid = Guid::new(GuidPrefix([n; 12]), EntityId::user_reader(1, false));
     EndpointData::new(EndpointRole::Reader, guid, "T", "Type")
+}
+
+/// A runtime dir of the test's own. At the end, also of a test that fails, what killed nodes left in
+/// `/dev/shm` goes with it.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.0.path().join("run")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let options = SweepOptions { remove: true, ..SweepOptions::default() };
+        if let Ok(dir) = RuntimeDir::create(&self.dir()) {
+            let _ = janitor::sweep(&dir, &options);
+        }
+    }
 }
 
 /// Ends with the test, also if that fails.
@@ -70,8 +93,8 @@ fn spawn_child(dir: &Path) -> KillOnDrop {
 
 #[test]
 fn changes_ring_at_once_across_nodes() {
-    let directory = tempfile::tempdir().unwrap();
-    let dir = directory.path().join("run");
+    let place = Place::new();
+    let dir = place.dir();
     let one = Registry::open(&node(&dir), "domain").unwrap();
     let two = Registry::open(&node(&dir), "domain").unwrap();
     two.announce(reader(2), None).unwrap();
@@ -91,8 +114,8 @@ fn changes_ring_at_once_across_nodes() {
 
 #[test]
 fn a_process_that_is_killed_is_noticed() {
-    let directory = tempfile::tempdir().unwrap();
-    let dir = directory.path().join("run");
+    let place = Place::new();
+    let dir = place.dir();
     let registry = Registry::open(&node(&dir), "domain").unwrap();
     registry.announce(reader(2), None).unwrap();
     let child = spawn_child(&dir);
@@ -108,8 +131,8 @@ fn a_process_that_is_killed_is_noticed() {
 
 #[test]
 fn the_janitor_sweeps_the_registry() {
-    let directory = tempfile::tempdir().unwrap();
-    let dir = directory.path().join("run");
+    let place = Place::new();
+    let dir = place.dir();
     drop(spawn_child(&dir));
     let dir = RuntimeDir::create(&dir).unwrap();
     assert_eq!(Registry::list(&dir).unwrap().len(), 1);
