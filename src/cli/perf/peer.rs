@@ -53,7 +53,7 @@ pub(super) enum Report {
 pub(super) struct NodeNumber(pub(super) NodeId);
 
 impl TryFrom<String> for NodeNumber {
-    type Error = dds_shm::liveness::NotAName;
+    type Error = dds_shm::liveness::names::NotAName;
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse().map(Self)
     }
