@@ -333,16 +333,26 @@ fn a_handle_of_another_segment_is_refused<F: Fixture>() {
     there.owner().commit_slot(loan, b"4").unwrap();
 }
 
-fn the_payload_of_a_loan_is_given_out_once<F: Fixture>() {
+fn the_payload_of_a_loan_has_one_user_at_a_time<F: Fixture>() {
     let fixture = F::new(options());
     let reader = admitted(&fixture, ReaderOptions::default());
-    let handle = fixture.owner().reserve_slot(ReaderSet::ALL).unwrap();
-    let mut data = fixture.owner().slot_data(handle).unwrap();
+    let owner = fixture.owner();
+    let handle = owner.reserve_slot(ReaderSet::ALL).unwrap();
+    let mut data = owner.slot_data(handle).unwrap();
     assert_eq!(data.len(), CAPACITY);
     assert!(data.as_ptr().addr().is_multiple_of(64));
     data[..8].copy_from_slice(b"in place");
-    assert_stale(fixture.owner().slot_data(handle));
-    fixture.owner().commit_in_place(handle, 8).unwrap();
+    for result in [
+        owner.slot_data(handle).map(drop),
+        owner.commit_in_place(handle, 8).map(drop),
+        owner.commit_slot(handle, b"").map(drop),
+        owner.discard_slot(handle),
+    ] {
+        assert!(matches!(result, Err(SlotError::Borrowed { slot }) if slot == handle.slot()));
+    }
+    drop(data);
+    assert_eq!(owner.slot_data(handle).unwrap()[..8], *b"in place");
+    owner.commit_in_place(handle, 8).unwrap();
     assert_eq!(take(&fixture, reader).unwrap().1, b"in place");
 }
 
@@ -851,7 +861,7 @@ conformance!(
     a_best_effort_reader_holds_up_nobody,
     a_stale_handle_is_refused,
     a_handle_of_another_segment_is_refused,
-    the_payload_of_a_loan_is_given_out_once,
+    the_payload_of_a_loan_has_one_user_at_a_time,
     a_wrong_reader_is_refused,
     samples_can_be_marked_in_any_order,
     a_late_release_cannot_mark_the_new_sample_read,

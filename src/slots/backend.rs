@@ -4,7 +4,6 @@
 //! reading in place is [`SlotReader`](super::SlotReader)'s.
 
 use std::collections::BTreeSet;
-use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,19 +53,27 @@ impl SlotHandle {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
 
-/// The payload of a loan, borrowed from its backend.
+/// The payload of a loan, borrowed from its backend. The loan can be committed or given back when
+/// this is dropped.
 #[derive(Debug)]
 pub struct LoanBytes<'b> {
     payload: *mut u8,
     len: usize,
-    backend: PhantomData<&'b mut [u8]>,
+    number: u64,
+    tickets: &'b Mutex<Tickets>,
 }
+
+// SAFETY: the exclusive use of a piece of memory that any thread may use, as a `&mut [u8]` is.
+unsafe impl Send for LoanBytes<'_> {}
+// SAFETY: shared, it gives out `&[u8]`.
+unsafe impl Sync for LoanBytes<'_> {}
 
 impl std::ops::Deref for LoanBytes<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: made by `slot_data` for a live loan, which hands it out once.
+        // SAFETY: `slot_capacity` octets of a slot on loan. The loan stays out, and nobody else gets
+        // its payload, while the ticket says that it is borrowed: until this is dropped.
         unsafe { std::slice::from_raw_parts(self.payload, self.len) }
     }
 }
@@ -75,6 +82,15 @@ impl std::ops::DerefMut for LoanBytes<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `deref`, borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.payload, self.len) }
+    }
+}
+
+impl Drop for LoanBytes<'_> {
+    fn drop(&mut self) {
+        let mut tickets = locked(self.tickets);
+        if let Some(ticket) = tickets.out.iter_mut().find(|ticket| ticket.number == self.number) {
+            ticket.borrowed = false;
+        }
     }
 }
 
@@ -90,17 +106,19 @@ pub trait SlotBackend: Send + Sync {
     /// [`SlotError::NotOwner`], [`SlotError::NoFreeSlot`], [`SlotError::Timeout`].
     fn reserve_slot(&self, active_readers: ReaderSet) -> Result<SlotHandle, SlotError>;
 
-    /// The payload of a loan, to be filled in place. Given out once for each loan.
+    /// The payload of a loan, to be filled in place: exclusively, so that the loan can be committed
+    /// or given back only when what this returns has been dropped.
     ///
     /// # Errors
-    /// [`SlotError::StaleHandle`] for anything but a live loan, or if it was given out before.
+    /// [`SlotError::StaleHandle`] for anything but a live loan, [`SlotError::Borrowed`] if it is
+    /// given out already.
     fn slot_data(&self, handle: SlotHandle) -> Result<LoanBytes<'_>, SlotError>;
 
     /// Copies `bytes` into a loan and publishes it.
     ///
     /// # Errors
-    /// [`SlotError::StaleHandle`], [`SlotError::SampleTooLarge`] (the loan stays),
-    /// [`SlotError::NotOwner`].
+    /// [`SlotError::StaleHandle`], [`SlotError::NotOwner`]; [`SlotError::SampleTooLarge`] and
+    /// [`SlotError::Borrowed`] (the loan stays).
     fn commit_slot(&self, handle: SlotHandle, bytes: &[u8]) -> Result<Committed, SlotError>;
 
     /// Publishes the first `len` bytes of a loan that was filled in place. Never copies.
@@ -112,7 +130,7 @@ pub trait SlotBackend: Send + Sync {
     /// Gives a loan back unpublished.
     ///
     /// # Errors
-    /// [`SlotError::StaleHandle`], [`SlotError::NotOwner`].
+    /// [`SlotError::StaleHandle`], [`SlotError::Borrowed`], [`SlotError::NotOwner`].
     fn discard_slot(&self, handle: SlotHandle) -> Result<(), SlotError>;
 
     /// A copy of a sample, checked to be whole.
@@ -172,7 +190,7 @@ pub(crate) struct Backend {
 
 /// The loans that are out, by slot.
 #[derive(Debug, Default)]
-struct Tickets {
+pub(crate) struct Tickets {
     last: u64,
     out: Vec<Ticket>,
 }
@@ -181,11 +199,15 @@ struct Tickets {
 struct Ticket {
     number: u64,
     reserved: Reserved,
-    data_given: bool,
+    /// A [`LoanBytes`] of it is out.
+    borrowed: bool,
 }
 
 // SAFETY: the payload pointer of a loan leads into memory that any thread may use.
 unsafe impl Send for Ticket {}
+
+/// How many gaps one look for an unread sample passes over.
+const MAX_GAPS: usize = 8;
 
 /// A reader that copies and marks, in any order.
 #[derive(Debug)]
@@ -256,6 +278,9 @@ impl Backend {
     fn take_ticket(&self, handle: SlotHandle) -> Result<Ticket, SlotError> {
         let mut tickets = locked(&self.tickets);
         let at = self.find_ticket(&tickets, handle)?;
+        if tickets.out[at].borrowed {
+            return Err(SlotError::Borrowed { slot: handle.slot() });
+        }
         Ok(tickets.out.swap_remove(at))
     }
 
@@ -293,7 +318,7 @@ impl<T: HasBackend> SlotBackend for T {
         let mut tickets = locked(&self.backend().tickets);
         tickets.last += 1;
         let number = tickets.last | TICKET;
-        tickets.out.push(Ticket { number, reserved, data_given: false });
+        tickets.out.push(Ticket { number, reserved, borrowed: false });
         Ok(SlotHandle {
             incarnation: self.backend().identity.incarnation,
             slot: reserved.slot,
@@ -302,14 +327,16 @@ impl<T: HasBackend> SlotBackend for T {
     }
 
     fn slot_data(&self, handle: SlotHandle) -> Result<LoanBytes<'_>, SlotError> {
-        let mut tickets = locked(&self.backend().tickets);
+        let len = self.slot_capacity();
+        let all = &self.backend().tickets;
+        let mut tickets = locked(all);
         let at = self.backend().find_ticket(&tickets, handle)?;
         let ticket = &mut tickets.out[at];
-        if std::mem::replace(&mut ticket.data_given, true) {
-            return Err(handle.stale());
+        if std::mem::replace(&mut ticket.borrowed, true) {
+            return Err(SlotError::Borrowed { slot: handle.slot() });
         }
-        let len = self.slot_capacity();
-        Ok(LoanBytes { payload: ticket.reserved.payload, len, backend: PhantomData })
+        let (payload, number) = (ticket.reserved.payload, ticket.number);
+        Ok(LoanBytes { payload, len, number, tickets: all })
     }
 
     fn commit_slot(&self, handle: SlotHandle, bytes: &[u8]) -> Result<Committed, SlotError> {
@@ -318,8 +345,8 @@ impl<T: HasBackend> SlotBackend for T {
             return Err(SlotError::SampleTooLarge { sample: bytes.len(), capacity });
         }
         let ticket = self.backend().take_ticket(handle)?;
-        // SAFETY: the slot is this loan's, `bytes` fits its capacity, and the ticket that gave
-        // `slot_data` its borrow is gone with this call.
+        // SAFETY: the slot is this loan's, `bytes` fits its capacity, and no `LoanBytes` is out:
+        // `take_ticket` refuses then.
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), ticket.reserved.payload, bytes.len());
         }
@@ -422,9 +449,9 @@ impl<T: HasBackend> SlotBackend for T {
         let peer = self.backend().attached.as_ref().and_then(|attached| attached.owner.as_ref());
         let dead = || peer.is_some_and(OwnerLink::known_dead);
         let changed = || self.generation() != seen || owner_is_over(&memory, dead());
-        let until = Instant::now() + timeout;
+        let started = Instant::now();
         while !changed() {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = timeout.saturating_sub(started.elapsed());
             if left.is_zero() {
                 break;
             }
@@ -462,7 +489,9 @@ impl MarkingReader {
             return Ok(None);
         }
         let mut seq = core.want();
-        loop {
+        // Samples that are replaced while they are looked for: not for ever.
+        let mut gaps = 0;
+        while gaps < MAX_GAPS {
             if self.done.contains(&seq) {
                 seq += 1;
                 continue;
@@ -472,13 +501,15 @@ impl MarkingReader {
                 Located::NotYet => return Ok(None),
                 Located::Gone { next, .. } => {
                     if seq == core.want() {
-                        core.advance(memory, next);
                         self.done = self.done.split_off(&next);
+                        advance(core, &mut self.done, memory, next);
                     }
                     seq = next;
+                    gaps += 1;
                 }
             }
         }
+        Ok(None)
     }
 
     /// Whether it waits to be served again after a disconnection.
@@ -492,19 +523,30 @@ impl MarkingReader {
             return;
         }
         self.done.insert(seq);
-        let mut next = core.want();
-        while self.done.remove(&next) {
-            next += 1;
-        }
-        core.advance(memory, next);
-        if core.must_ring() {
-            space_bell::ring(memory);
-        }
+        let next = core.want();
+        advance(core, &mut self.done, memory, next);
+    }
+}
+
+/// Everything below `next` is done, and what is marked behind it without a gap.
+fn advance(core: &mut ReaderCore, done: &mut BTreeSet<u64>, memory: &SegmentMemory, mut next: u64) {
+    while done.remove(&next) {
+        next += 1;
+    }
+    core.advance(memory, next);
+    if core.must_ring() {
+        space_bell::ring(memory);
     }
 }
 
 impl Drop for Backend {
     fn drop(&mut self) {
+        // A writer may go on without the handles that were given out here.
+        for ticket in std::mem::take(&mut locked(&self.tickets).out) {
+            if let Some(owner) = &self.owner {
+                owner.discard(ticket.reserved.slot);
+            }
+        }
         let Ok(memory) = self.memory() else { return };
         let readers = std::mem::take(&mut *locked(&self.readers));
         for mut reader in readers {

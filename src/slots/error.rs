@@ -102,6 +102,14 @@ pub enum SlotError {
         /// Sequence number of the handle, 0 for a loan.
         seq: u64,
     },
+    /// The payload of the loan is in somebody's hands.
+    #[error(
+        "the payload of slot {slot} is still borrowed: drop it before committing or discarding"
+    )]
+    Borrowed {
+        /// Slot of the loan.
+        slot: usize,
+    },
     /// There is no such reader on this side.
     #[error("reader {reader} is not attached here")]
     WrongReader {
