@@ -163,6 +163,14 @@ pub enum SlotError {
     /// Octets that are no value of the type.
     #[error(transparent)]
     InvalidValue(#[from] crate::types::FlatError),
+    /// A sample that is not as in memory.
+    #[error(
+        "sample with representation {found:#06x} in a segment of flat samples: read it untyped"
+    )]
+    Representation {
+        /// Encapsulation identifier of the sample.
+        found: u16,
+    },
     /// The slot plan makes no sense.
     #[error("cannot plan the segment: {reason}")]
     Plan {

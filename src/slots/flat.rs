@@ -49,8 +49,8 @@ impl<T: FlatStruct> FlatWriter<T> {
         Ok(Self { writer, samples: PhantomData })
     }
 
-    /// Takes a slot to fill in place. It starts as all zero octets if `T` can be read in place,
-    /// else it must be written whole, by [`FlatLoan::write`].
+    /// Takes a slot to fill in place: it starts as what an older sample left there. A `T` that cannot
+    /// be read in place is written whole, by [`FlatLoan::write`].
     ///
     /// Blocks as the writer's QoS says. Several loans may be out at once.
     ///
@@ -212,8 +212,8 @@ impl<T: FlatStruct> FlatReader<T> {
     /// up to the reader's `max_held` can be in use at once, dropped in any order.
     ///
     /// # Errors
-    /// As [`SlotReader::take`]; [`SlotError::InvalidValue`] for a sample whose octets are no `T`:
-    /// it is consumed.
+    /// As [`SlotReader::take`]; [`SlotError::InvalidValue`] for a sample whose octets are no `T`,
+    /// [`SlotError::Representation`] for one that is not as in memory: it is consumed.
     #[inline]
     pub fn take(&self) -> Result<Option<FlatSample<'_, T>>, SlotError> {
         let Some(raw) = self.reader.take()? else { return Ok(None) };
@@ -246,7 +246,11 @@ impl<T: FlatStruct> FlatReader<T> {
     fn sample<'r>(&self, raw: RawSample<'r>) -> Result<FlatSample<'r, T>, SlotError> {
         let header = *raw.header();
         let is_data = header.valid_data();
-        let whole = header.size as usize == size_of::<T>();
+        let flat = header.representation == SampleHeader::RAW;
+        if is_data && !flat {
+            return Err(SlotError::Representation { found: header.representation });
+        }
+        let whole = flat && header.size as usize == size_of::<T>();
         if is_data && !whole {
             T::validate(raw.bytes())?;
         }
