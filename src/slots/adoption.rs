@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::unistd::geteuid;
+
 use super::owner::{Entry, EntryStatus, OwnerCore, tagged};
 use super::posix::{PosixSlotAllocator, SegmentFiles, map_checked};
 use super::segment_owner::Beginning;
@@ -53,7 +55,10 @@ impl OwnerCore {
         for slot in (0..core.slots).map(SlotIndex) {
             let seq = words.load(SlotWord::Seq(slot), Ordering::Acquire) & !CLAIM;
             // The dead owner may have stored the number of one sample more than the head.
-            if seq > head.saturating_add(1) || (seq != 0 && found.insert(seq, slot).is_some()) {
+            if head >= CLAIM - 1
+                || seq > head.saturating_add(1)
+                || (seq != 0 && found.insert(seq, slot).is_some())
+            {
                 return Err(Inconsistent { slot: slot.get(), seq, head });
             }
         }
@@ -147,6 +152,14 @@ pub(crate) fn take_over(
         // The janitor took the objects and not yet the flink, or somebody removed them.
         return PosixSlotAllocator::create_new(node, options, flink, Some(&name));
     };
+    for object in [&dat, &ctl] {
+        // Whoever owns an object can change it under those who believe the adopter.
+        let (path, expected) = (object.name().path(), geteuid().as_raw());
+        let found = object.info()?.uid;
+        if found != expected {
+            return Err(LivenessError::WrongOwner { path, expected, found }.into());
+        }
+    }
     // Who has this lock decides what becomes of the segment: an adopter or the janitor.
     let lock = recovery_lock(&name)?.ok_or_else(exists)?;
     let dirs = node.dir().with_default_of(dat.info()?.uid);
@@ -228,7 +241,9 @@ fn adopted_core(
         fresh,
         |slot| memory.load_header(slot).key_hash,
         |reader| memory.load_entry(reader).reliable && options.flow.waits_for_readers,
-    )?;
+    )
+    // Closed, it is to stay so for who has not read to its end.
+    .inspect_err(|_| memory.store(SlotWord::OwnerState, state, Ordering::Release))?;
     let last_sn = (0..geometry.slot_count)
         .map(SlotIndex)
         .filter(|slot| core.seq(*slot) != 0)

@@ -141,11 +141,16 @@ impl ReaderCore {
             Some(EntryStatus::Disconnected) => return Err(NotServed::Disconnected),
             None => return Err(NotServed::Evicted),
         }
+        let start = words.load(SlotWord::Start(index), Ordering::Relaxed).max(1);
+        if start >= CLAIM {
+            // No number of a sample: the owner is not to be believed.
+            return Err(NotServed::Evicted);
+        }
         Ok(Self {
             index,
             slots,
             served_as: state,
-            want: words.load(SlotWord::Start(index), Ordering::Relaxed).max(1),
+            want: start,
             position: SlotIndex(0),
             join_head: words.load(SlotWord::JoinHead(index), Ordering::Relaxed),
             reading: None,
@@ -285,7 +290,8 @@ impl ReaderCore {
         // Acquire, before the directory and the slots: everything up to `head` is then visible, and
         // what is not there is gone.
         let head = words.load(SlotWord::Head, Ordering::Acquire);
-        if head < want {
+        if head < want || head >= CLAIM - 1 {
+            // (No owner ever comes so far: garbage.)
             return Located::NotYet;
         }
         let entry = SlotIndex((want % u64::from(slots)) as u32);
