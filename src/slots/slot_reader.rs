@@ -177,6 +177,8 @@ pub struct SlotReader {
     stamp: ProcessStamp,
     follow: Option<Box<dyn Follow>>,
     disconnections: Cell<u64>,
+    /// When it was last looked whether the writer lives.
+    probed: Cell<Instant>,
 }
 
 impl SlotReader {
@@ -206,6 +208,7 @@ impl SlotReader {
             stamp: ProcessStamp::current(),
             follow,
             disconnections: Cell::new(0),
+            probed: Cell::new(Instant::now()),
         };
         reader.state.borrow().attached.ring_owner();
         Ok(reader)
@@ -435,6 +438,9 @@ impl SlotReader {
     #[inline]
     #[must_use]
     pub fn poll(&self) -> bool {
+        if self.check_process().is_err() {
+            return true;
+        }
         let state = self.state.borrow();
         match &state.service {
             Service::Served(core) => core.poll(&*state.attached.memory),
@@ -469,6 +475,7 @@ impl SlotReader {
     /// Looks whether the owner lives (one system call). A dead owner's last samples are still
     /// taken before [`SlotError::WriterLost`].
     pub fn probe_writer(&self) -> bool {
+        self.probed.set(Instant::now());
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         let Some(owner) = &state.attached.owner else { return true };
@@ -493,6 +500,11 @@ impl SlotReader {
     /// the writer lives.
     pub fn wait(&self, timeout: Duration) -> bool {
         let started = Instant::now();
+        // Here, too: not everybody waits for a second, and what a dead writer left half-claimed looks
+        // like news for ever.
+        if !self.writer_lives(started) {
+            return true;
+        }
         let spin = SPIN.min(timeout);
         loop {
             for _ in 0..32 {
@@ -524,14 +536,24 @@ impl SlotReader {
             if self.is_ready() {
                 return true;
             }
-            if slice == PROBE_EVERY && !self.probe_writer() {
+            if !self.writer_lives(Instant::now()) {
                 return true;
             }
         }
     }
 
+    /// Looks whether the writer lives, if that is due.
+    fn writer_lives(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.probed.get()) < PROBE_EVERY
+            || self.check_process().is_err()
+            || self.probe_writer()
+    }
+
     /// Pays the look at the space bell that releases owe, before this thread sleeps.
     pub(crate) fn settle(&self) {
+        if self.check_process().is_err() {
+            return;
+        }
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         if let Service::Served(core) = &mut state.service {
@@ -544,6 +566,9 @@ impl SlotReader {
 
     /// How long this reader may sleep before it has to look by itself.
     pub(crate) fn sleep_at_most(&self) -> Duration {
+        if self.check_process().is_err() {
+            return POLL_EVERY;
+        }
         let state = self.state.borrow();
         match &state.service {
             Service::Served(core)
@@ -588,6 +613,9 @@ impl SlotReader {
     /// Whether the writer serves it.
     #[must_use]
     pub fn is_admitted(&self) -> bool {
+        if self.check_process().is_err() {
+            return false;
+        }
         let state = self.state.borrow();
         let memory = &*state.attached.memory;
         match &state.service {
@@ -604,6 +632,7 @@ impl SlotReader {
     /// once it is admitted. What is below comes by network or not at all.
     #[must_use]
     pub fn start_sn(&self) -> Option<i64> {
+        self.check_process().ok()?;
         let state = self.state.borrow();
         match &state.service {
             Service::Served(core) => {
@@ -630,9 +659,12 @@ impl SlotReader {
         self.state.borrow().attached.identity.clone()
     }
 
-    /// The writer's GUID as the segment says it.
+    /// The writer's GUID as the segment says it; unknown (zero) in a forked child.
     #[must_use]
     pub fn writer_guid(&self) -> [u8; 16] {
+        if self.check_process().is_err() {
+            return [0; 16];
+        }
         self.state.borrow().attached.memory.load_owner().1
     }
 
@@ -680,7 +712,7 @@ pub(crate) fn claim(
     let capacity = attached.identity.geometry.reader_capacity;
     let entry = ReaderEntry {
         guid: options.guid,
-        uid: nix::unistd::getuid().as_raw(),
+        uid: nix::unistd::geteuid().as_raw(),
         reliable: options.reliable,
         wants_history: options.wants_history,
         qos_digest: options.qos_digest,
