@@ -94,13 +94,18 @@ fn samples_of_a_reader_that_was_left_behind_stay_where_they_are_when_it_follows(
 #[test]
 fn a_reader_that_leaves_before_it_follows_blocks_nobody() {
     let segment = Segment::new(&two_slots());
-    let (greedy, honest) = (segment.reader(), segment.reader());
+    let (greedy, honest, follower) = (segment.reader(), segment.reader(), segment.reader());
     segment.write(1);
     segment.write(2);
     let _pinned = [greedy.take().unwrap().unwrap(), greedy.take().unwrap().unwrap()];
     while honest.take().unwrap().is_some() {}
+    while follower.take().unwrap().is_some() {}
+    let start_sn = follower.start_sn();
     segment.write(3);
     drop(honest);
+    assert_eq!(follower.take_within(LONG).unwrap().unwrap().bytes(), [3; 64]);
+    assert_eq!(follower.start_sn(), start_sn);
+    drop(follower);
     let started = Instant::now();
     for byte in 4..20 {
         segment.write(byte);
@@ -126,4 +131,63 @@ fn a_reader_that_has_seen_the_end_does_not_hold_up_who_adopts_the_segment() {
     for byte in 2..20 {
         segment.write(byte);
     }
+}
+
+#[test]
+fn a_writer_that_outlives_its_node_leaves_no_names() {
+    let mut segment = Segment::new(&two_slots());
+    let nodes = segment.writers.dir().nodes();
+    let names = || std::fs::read_dir(&nodes).unwrap().count();
+    assert_eq!(names(), 2);
+    let writer = segment.writer.take();
+    segment.writers = Arc::clone(&segment.readers);
+    assert_eq!(names(), 2, "the writer keeps its node");
+    drop(writer);
+    wait_until(|| names() == 1);
+}
+
+const CHILD_DIR: &str = "DDS_SHM_TEST_WRITER_DIR";
+
+/// Not a test of its own: the writer that the next one kills.
+#[test]
+fn writer_child() {
+    let Some(dir) = std::env::var_os(CHILD_DIR) else { return };
+    let runtime = RuntimeDir::create(std::path::Path::new(&dir)).unwrap();
+    let node = Node::new(&runtime, NodeOptions::default()).unwrap();
+    let options = two_slots().flink(runtime.segments().join("child.flink"));
+    let _writer = PosixSlotAllocator::create(&node, &options).unwrap().into_writer().unwrap();
+    std::thread::sleep(LONG);
+}
+
+#[test]
+fn a_reader_that_only_waits_for_moments_notices_that_its_writer_died() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shm");
+    let runtime = RuntimeDir::create(&path).unwrap();
+    let node = Node::new(&runtime, NodeOptions::default()).unwrap();
+    let flink = runtime.segments().join("child.flink");
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "writer_child"])
+        .env(CHILD_DIR, &path)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until(|| flink.exists());
+    let reader =
+        PosixSlotAllocator::open_reader(&node, &flink, None, ReaderOptions::default()).unwrap();
+    wait_until(|| reader.is_admitted());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let killed = Instant::now();
+    let lost = loop {
+        match reader.take_within(Duration::from_millis(10)) {
+            Ok(_) => assert!(killed.elapsed() < LONG, "not noticed"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(lost, SlotError::WriterLost));
+    drop(reader);
+    // What the killed process left in /dev/shm.
+    let options = dds_shm::liveness::SweepOptions { remove: true, ..Default::default() };
+    dds_shm::liveness::sweep(&runtime, &options).unwrap();
 }

@@ -1,6 +1,7 @@
 //! The flag that keeps a node's service thread out of a running reserve or commit.
 
 use std::cell::UnsafeCell;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,7 +30,7 @@ impl<T> OwnerCell<T> {
         if self.busy.swap(true, Ordering::Acquire) {
             self.lock_slow();
         }
-        OwnerGuard { cell: self }
+        OwnerGuard { cell: self, value: PhantomData }
     }
 
     #[cold]
@@ -43,6 +44,8 @@ impl<T> OwnerCell<T> {
 
 pub(crate) struct OwnerGuard<'a, T> {
     cell: &'a OwnerCell<T>,
+    /// What it gives out, for `Send` and `Sync`.
+    value: PhantomData<&'a mut T>,
 }
 
 impl<T> Deref for OwnerGuard<'_, T> {

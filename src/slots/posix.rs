@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 use md5::{Digest, Md5};
-use nix::unistd::getuid;
+use nix::unistd::geteuid;
 
 use super::adoption::take_over;
 use super::backend::{Backend, HasBackend};
@@ -101,7 +101,7 @@ impl PosixSlotAllocator {
     ) -> Result<Self, SlotError> {
         let paths = Paths { flink: files.flink.clone(), segment: files.name.data().path() };
         let home =
-            Home { node: Arc::clone(node), files: Mutex::new(files), options: options.clone() };
+            Home { files: Mutex::new(files), node: Arc::clone(node), options: options.clone() };
         let owner = SegmentOwner::new(memory, identity.clone(), beginning, options, Some(home));
         let owner = Arc::new(owner);
         let weak: Weak<SegmentOwner> = Arc::downgrade(&owner);
@@ -228,7 +228,7 @@ fn attach(
         .and_then(|id| OwnerLink::open(node, id, uid))
         .filter(OwnerLink::is_alive)
         .ok_or(SlotError::WriterLost)?;
-    let same_user = uid == getuid().as_raw();
+    let same_user = uid == geteuid().as_raw();
     let segment = dat.name().path();
     let memory = Arc::new(memory);
     let (owner, local) = (Some(owner), Weak::new());

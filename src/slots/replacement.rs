@@ -6,7 +6,7 @@
 //! old memory lives in the mappings of those who still use it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::memory::SegmentMemory;
 use super::owner::tagged;
@@ -22,6 +22,9 @@ use crate::sync::{Ordering, Words};
 /// How many old incarnations may be held by living readers at once.
 const MAX_FORMER: usize = 2;
 
+/// How long after a failure to make new memory it is not tried again.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// The readers that an old incarnation was left to.
 #[derive(Debug)]
 pub(super) struct Former {
@@ -30,24 +33,27 @@ pub(super) struct Former {
 
 impl SegmentOwner {
     /// Called by a writer that found no free slot: goes on in new memory if living readers pin the
-    /// old one against the rules. True if it did.
-    ///
-    /// # Errors
-    /// What making a segment says.
-    pub(super) fn leave_behind(&self) -> Result<bool, SlotError> {
-        let Some(home) = &self.home else { return Ok(false) };
+    /// old one against the rules. Where that cannot be made, the writer waits or drops as before.
+    pub(super) fn leave_behind(&self) {
+        let Some(home) = &self.home else { return };
         let mut service = self.service();
+        if service.stuck_since.is_some_and(|since| since.elapsed() < TRY_AGAIN_AFTER) {
+            return;
+        }
         let mut hot = self.hot.lock();
         let left = self.misbehaving(&mut service, &hot);
         if left.is_empty() || hot.loans > 0 {
-            return Ok(false);
+            return;
         }
         service.former.retain(|former| former.left_to.iter().any(|peer| peer.is_alive()));
         if service.former.len() >= MAX_FORMER {
-            return Ok(false);
+            return;
         }
-        self.replace(home, &mut service, &mut hot, left)?;
-        Ok(true)
+        let replaced = self.replace(home, &mut service, &mut hot, left);
+        service.stuck_since = replaced.is_err().then(Instant::now);
+        if let Err(error) = replaced {
+            tracing::warn!(%error, "readers pin the segment, and there is no new memory");
+        }
     }
 
     /// Who pins the segment against the rules.
@@ -61,10 +67,15 @@ impl SegmentOwner {
                 now
             }
         };
+        // Two looks, because readers go on while the slots are looked at one by one: no reader comes
+        // back to a sample it let go of, so what it uses in both looks it used all the time between
+        // them, all of that at once.
+        let slots = || (0..self.identity.geometry.slot_count).map(SlotIndex);
+        let first: Vec<_> = slots().map(|slot| hot.core.users(&*hot.memory, slot)).collect();
         let mut held = [0u32; super::MAX_READERS];
         let mut users = ReaderSet::EMPTY;
-        for slot in (0..self.identity.geometry.slot_count).map(SlotIndex) {
-            for reader in hot.core.users(&*hot.memory, slot).iter() {
+        for (slot, first) in slots().zip(first) {
+            for reader in hot.core.users(&*hot.memory, slot).and(first).iter() {
                 held[reader.get()] += 1;
                 users.insert(reader);
             }

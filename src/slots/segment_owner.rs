@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::memory::SegmentMemory;
-use super::options::{FlowPolicy, SegmentOptions};
+use super::options::{FlowPolicy, SegmentOptions, Sharing};
 use super::owner::tagged;
 use super::owner_cell::OwnerCell;
 use super::posix::SegmentFiles;
@@ -18,7 +18,9 @@ use super::{
     ReaderIndex, ReaderLoss, ReaderSet, Request, SampleHeader, SampleInfo, SlotError, SlotIndex,
     SlotWord, space_bell,
 };
-use crate::liveness::{BellBit, Node, NodeId, PeerNode, RemoteBell, Serve, Serviced};
+use crate::liveness::{
+    BellBit, LivenessError, Node, NodeId, PeerNode, RemoteBell, Serve, Serviced,
+};
 use crate::shm::ProcessStamp;
 use crate::sync::{Ordering, Words};
 
@@ -77,6 +79,8 @@ pub(super) struct Service {
     /// Since when no slot was free, and how many commits there had been.
     pub(super) full_since: Option<(Instant, u64)>,
     pub(super) former: Vec<Former>,
+    /// When going on in new memory failed last.
+    pub(super) stuck_since: Option<Instant>,
 }
 
 /// Where an owner starts.
@@ -90,9 +94,10 @@ pub(crate) struct Beginning {
 /// What a segment in shared memory has and one on the heap has not.
 #[derive(Debug)]
 pub(crate) struct Home {
-    pub(crate) node: Arc<Node>,
-    /// Taken back when the owner goes, and exchanged when it goes on in new memory.
+    /// Taken back when the owner goes, and exchanged when it goes on in new memory. Before the node,
+    /// which keeps its own names for the janitor while it finds some of these.
     pub(crate) files: Mutex<SegmentFiles>,
+    pub(crate) node: Arc<Node>,
     pub(crate) options: SegmentOptions,
 }
 
@@ -140,6 +145,7 @@ impl SegmentOwner {
                 events_missed: 0,
                 full_since: None,
                 former: Vec::new(),
+                stuck_since: None,
             }),
             identity,
             flow: options.flow,
@@ -159,20 +165,31 @@ impl SegmentOwner {
         for reader in readers.iter() {
             let entry = memory.load_entry(reader);
             let node = memory.load(SlotWord::Node(reader), Ordering::Acquire);
-            let peer = self.watch(node, &entry);
+            let since = Instant::now();
+            let peer = match self.find(node, &entry) {
+                Ok(peer) => peer,
+                Err(error) => {
+                    // It may live and read: what it uses stays, and nobody waits for it.
+                    tracing::warn!(%error, %reader, "cannot watch a reader of the adopted segment");
+                    service.peers[reader.get()] = Some(Peer { node: None, entry, since });
+                    self.hot.lock().core.disconnect(&*memory, reader);
+                    continue;
+                }
+            };
             let lives = peer.as_ref().is_some_and(|peer| peer.is_alive());
-            service.peers[reader.get()] = Some(Peer { node: peer, entry, since: Instant::now() });
+            service.peers[reader.get()] = Some(Peer { node: peer, entry, since });
             if !lives {
                 self.vacate(&mut service, reader, ReaderLoss::Died);
                 continue;
             }
             let bell = self.bell(node, entry.uid);
+            memory.store(SlotWord::Rings(reader), u64::from(bell.is_some()), Ordering::Relaxed);
             let mut hot = self.hot.lock();
             if let Some(bell) = bell {
                 hot.enter_bell(node, bell, reader, entry.bell_bit);
             }
             if hot.core.connected().contains(reader) {
-                let start_sn = hot.last_sn + 1;
+                let start_sn = hot.last_sn.saturating_add(1);
                 let start = hot.core.head() + 1;
                 let guid = entry.guid;
                 service.tell(OwnerEvent::ReaderAttached { reader, guid, start, start_sn });
@@ -217,19 +234,21 @@ impl SegmentOwner {
         Some(Reserved { slot, payload: hot.memory.payload(slot) })
     }
 
+    fn check_memory(&self) -> Result<(), SlotError> {
+        if self.memory().is_poisoned() { Err(SlotError::Poisoned) } else { Ok(()) }
+    }
+
     fn no_free_slot(&self) -> SlotError {
         SlotError::NoFreeSlot { slots: self.identity.geometry.slot_count }
     }
 
     #[cold]
     fn reserve_slow(&self, may_block: ReaderSet) -> Result<Reserved, SlotError> {
-        if self.memory().is_poisoned() {
-            return Err(SlotError::Poisoned);
-        }
+        self.check_memory()?;
         let Some(most) = self.flow.max_blocking_time else {
             // Who is dead pins nothing: one look, then the sample is dropped.
             self.serve_now(true);
-            self.leave_behind()?;
+            self.leave_behind();
             return self.try_reserve(may_block).ok_or_else(|| self.no_free_slot());
         };
         let started = Instant::now();
@@ -243,8 +262,9 @@ impl SegmentOwner {
             }
         }
         loop {
+            self.check_memory()?;
             self.serve_now(true);
-            self.leave_behind()?;
+            self.leave_behind();
             let waited = started.elapsed();
             let Some(left) = most.checked_sub(waited).filter(|left| !left.is_zero()) else {
                 return self.try_reserve(may_block).ok_or(SlotError::Timeout { waited });
@@ -269,16 +289,6 @@ impl SegmentOwner {
         }
     }
 
-    /// Whether `key` may get (another) sample.
-    fn check_instance(&self, info: &SampleInfo) -> Result<(), SlotError> {
-        let (known, is_known) = self.hot.lock().core.instances(&info.key_hash);
-        if is_known || known < self.max_instances {
-            Ok(())
-        } else {
-            Err(SlotError::TooManyInstances { known, most: self.max_instances })
-        }
-    }
-
     /// Publishes the loan in `slot`, whose payload is written.
     #[inline]
     pub(crate) fn commit(
@@ -288,12 +298,15 @@ impl SegmentOwner {
         info: &SampleInfo,
     ) -> Result<Committed, SlotError> {
         self.check_process()?;
-        if self.identity.history_depth != 0 {
-            self.check_instance(info)?;
-        }
         let mut hot = self.hot.lock();
         let hot = &mut *hot;
-        let sn = info.sn.unwrap_or(hot.last_sn + 1);
+        if self.identity.history_depth != 0 {
+            let (known, is_known) = hot.core.instances(&info.key_hash);
+            if !is_known && known >= self.max_instances {
+                return Err(SlotError::TooManyInstances { known, most: self.max_instances });
+            }
+        }
+        let sn = info.sn.unwrap_or(hot.last_sn.saturating_add(1));
         hot.last_sn = hot.last_sn.max(sn);
         let header = SampleHeader {
             size: len as u32,
@@ -329,7 +342,7 @@ impl SegmentOwner {
         self.check_process()?;
         let mut hot = self.hot.lock();
         let hot = &mut *hot;
-        let sn = sn.unwrap_or(hot.last_sn + 1);
+        let sn = sn.unwrap_or(hot.last_sn.saturating_add(1));
         hot.last_sn = hot.last_sn.max(sn);
         hot.dropped += 1;
         let seq = hot.core.drop_sample(&*hot.memory);
@@ -478,7 +491,17 @@ impl SegmentOwner {
     }
 
     fn watch(&self, node: u64, entry: &ReaderEntry) -> Option<Arc<PeerNode>> {
-        self.home.as_ref()?.node.peer(NodeId::new(node)?, entry.uid).ok()
+        self.find(node, entry).ok().flatten()
+    }
+
+    /// The node of a reader; `None` if there is proof that there is none.
+    fn find(&self, node: u64, entry: &ReaderEntry) -> Result<Option<Arc<PeerNode>>, LivenessError> {
+        let (Some(home), Some(id)) = (&self.home, NodeId::new(node)) else { return Ok(None) };
+        match home.node.peer(id, entry.uid) {
+            Ok(peer) => Ok(Some(peer)),
+            Err(LivenessError::NoTrace { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn admit(&self, service: &mut Service, memory: &SegmentMemory, reader: ReaderIndex, node: u64) {
@@ -520,7 +543,7 @@ impl SegmentOwner {
         let bell = self.bell(node, entry.uid);
         let mut hot = self.hot.lock();
         let hot = &mut *hot;
-        let start_sn = hot.last_sn + 1;
+        let start_sn = hot.last_sn.saturating_add(1);
         hot.core.readmit(&*hot.memory, reader, start_sn);
         if let Some(bell) = bell {
             hot.enter_bell(node, bell, reader, entry.bell_bit);
@@ -598,7 +621,7 @@ impl Hot {
     /// RTPS sequence number of the sample at sequence number `start`, or the one after the last.
     fn start_sn(&self, history: bool) -> i64 {
         let oldest = history.then(|| self.core.oldest_kept()).flatten();
-        oldest.map_or(self.last_sn + 1, |slot| self.memory.load_header(slot).sn)
+        oldest.map_or(self.last_sn.saturating_add(1), |slot| self.memory.load_header(slot).sn)
     }
 
     /// RTPS sequence number of the first sample that `reader` has not taken.
@@ -610,7 +633,7 @@ impl Hot {
             .filter(|slot| (cursor.max(1)..=self.core.head()).contains(&self.core.seq(*slot)))
             .map(|slot| self.memory.load_header(slot).sn)
             .min()
-            .unwrap_or(self.last_sn + 1)
+            .unwrap_or(self.last_sn.saturating_add(1))
     }
 }
 
@@ -657,6 +680,10 @@ impl Serviced for SegmentOwner {
     }
 
     fn wants_tick(&self) -> bool {
-        self.check_process().is_ok() && self.service().peers.iter().any(Option::is_some)
+        // A reader of another user may not be able to ring this node: it is found by looking.
+        let shared = |home: &Home| home.options.sharing != Sharing::Owner;
+        self.check_process().is_ok()
+            && (self.home.as_ref().is_some_and(shared)
+                || self.service().peers.iter().any(Option::is_some))
     }
 }
