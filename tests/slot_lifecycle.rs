@@ -84,6 +84,7 @@ fn samples_of_a_reader_that_was_left_behind_stay_where_they_are_when_it_follows(
     segment.write(4);
     let fourth = reader.take_within(LONG).unwrap().unwrap();
     assert_eq!((fourth.bytes(), second.bytes()), (&[4; 64][..], &[2; 64][..]));
+    assert_eq!(reader.losses().lost, 1, "the third");
     drop((second, fourth));
     for byte in 5..20 {
         segment.write(byte);

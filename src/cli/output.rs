@@ -26,7 +26,8 @@ pub(crate) fn progress(what: &'static str, steps: u64) -> ProgressBar {
     }
     let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(10));
     // The template is ours and right; a bar without it would do as well.
-    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {eta}")
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {eta}")
     {
         bar.set_style(style);
     }

@@ -10,7 +10,8 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u32, String> {
         "g" | "gib" => 30,
         unit => return Err(format!("unknown unit {unit:?}: use K, M or G")),
     };
-    let number: u32 = digits.parse().map_err(|error| format!("{digits:?} is no number: {error}"))?;
+    let number: u32 =
+        digits.parse().map_err(|error| format!("{digits:?} is no number: {error}"))?;
     number
         .checked_mul(1 << shift)
         .filter(|bytes| *bytes <= i32::MAX as u32)

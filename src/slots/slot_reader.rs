@@ -115,6 +115,9 @@ struct State {
     /// Attachments that are over and of which samples are still in use; their memory stays mapped
     /// until the last of these is released.
     former: Vec<(Arc<SegmentMemory>, ReaderCore)>,
+    /// What it wanted next when it had to join its writer's next incarnation anew: what goes by until
+    /// it is admitted counts.
+    wanted: Option<u64>,
 }
 
 impl State {
@@ -201,6 +204,7 @@ impl SlotReader {
                 losses: Losses::default(),
                 owner_dead: false,
                 former: Vec::new(),
+                wanted: None,
             }),
             options,
             node,
@@ -270,8 +274,17 @@ impl SlotReader {
                 Service::Joining(index) => {
                     let slots = memory.geometry().slot_count;
                     match ReaderCore::admitted(&*memory, *index, slots, self.options.max_held) {
-                        Ok(core) => {
+                        Ok(mut core) => {
+                            let start = core.want();
+                            let wanted = state.wanted.take().unwrap_or(start);
+                            // Kept history that it has taken already.
+                            if wanted
+                                <= memory.load(SlotWord::Head, Ordering::Acquire).saturating_add(1)
+                            {
+                                core.advance(&*memory, wanted);
+                            }
                             state.service = Service::Served(core);
+                            state.missed(start.saturating_sub(wanted));
                             continue;
                         }
                         Err(NotServed::Refused) => {
@@ -351,6 +364,9 @@ impl SlotReader {
             let memory = &*state.attached.memory;
             if self.has_entry(memory, &core) {
                 moved = Some(core.moved(memory.geometry().slot_count));
+            } else if memory.load_owner().1 == old.memory.load_owner().1 {
+                // The same writer's sequence goes on.
+                state.wanted = Some(core.want());
             }
             // Also of a reader that was left behind: its samples are in the old memory.
             if core.in_use() > 0 {

@@ -60,7 +60,8 @@ impl Board {
             let lines = MappedWords::new(Arc::clone(&memory), 0)?;
             Some((lines, MappedWords::new(Arc::clone(&memory), FUTEX_AT)?))
         };
-        let (lines, futex) = words().ok_or_else(|| CliError::Protocol { text: name.to_string() })?;
+        let (lines, futex) =
+            words().ok_or_else(|| CliError::Protocol { text: name.to_string() })?;
         Ok(Self { lines, futex, name, made: None })
     }
 

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use dds_shm::liveness::Node;
 use dds_shm::slots::{EntryStatus, RawSample, SampleInfo, SlotReader, SlotWriter};
-use dds_shm::{
-    FlowPolicy, PosixSlotAllocator, ReaderOptions, SegmentOptions, SlotError,
-};
+use dds_shm::{FlowPolicy, PosixSlotAllocator, ReaderOptions, SegmentOptions, SlotError};
 use serde::{Deserialize, Serialize};
 
 use super::CliError;

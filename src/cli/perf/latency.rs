@@ -12,7 +12,7 @@ use super::endpoint::{Load, Receivers, Sender};
 use super::peer::{Order, Report};
 use super::round_trips::{OneWay, RoundTrips};
 use super::spin::{pause_ns, spin_until};
-use super::{Common, CliError, Pair, slots_for, unexpected};
+use super::{CliError, Common, Pair, slots_for, unexpected};
 use crate::cli::output::{nanoseconds, print_json, progress, table};
 use crate::cli::quantity::median;
 
@@ -94,7 +94,11 @@ fn report(rounds: &[Round], args: &Common) -> Result<(), CliError> {
             row(["one way", "p50", "p99", "ratio", "of the rounds"]),
             row(["bare cache line", &nanoseconds(floor), &nanoseconds(floor_p99), "", ""]),
             row([
-                &format!("{} B {}", args.size, if args.untouched { "untouched" } else { "touched" }),
+                &format!(
+                    "{} B {}",
+                    args.size,
+                    if args.untouched { "untouched" } else { "touched" }
+                ),
                 &nanoseconds(ours),
                 &nanoseconds(p99),
                 &ratio(ours, floor),
@@ -124,12 +128,7 @@ struct Floors {
     futex: u32,
 }
 
-fn round(
-    pair: &mut Pair,
-    floors: &mut Floors,
-    load: Load,
-    count: u32,
-) -> Result<Round, CliError> {
+fn round(pair: &mut Pair, floors: &mut Floors, load: Load, count: u32) -> Result<Round, CliError> {
     let warm_up = count / 10;
     let wakes = count.min(WAKES);
     let total = u64::from(warm_up + count);
@@ -139,11 +138,7 @@ fn round(
     let floor = floor_round_trips(pair, floors, floor_count)?;
     // New segments every round: where their pages are makes a difference.
     let mut sender = Sender::create(&pair.node, load)?;
-    pair.child.order(&Order::Attach {
-        flink: sender.flink().to_owned(),
-        load,
-        answers: true,
-    })?;
+    pair.child.order(&Order::Attach { flink: sender.flink().to_owned(), load, answers: true })?;
     let receivers = loop {
         // The child waits to be admitted, which this process's service thread does.
         match pair.child.report()? {
@@ -165,11 +160,7 @@ fn round(
     Ok(Round { floor, ours, wake_floor, wake })
 }
 
-fn floor_round_trips(
-    pair: &mut Pair,
-    floors: &mut Floors,
-    count: u64,
-) -> Result<OneWay, CliError> {
+fn floor_round_trips(pair: &mut Pair, floors: &mut Floors, count: u64) -> Result<OneWay, CliError> {
     let first = floors.lines;
     floors.lines += count;
     pair.child.order(&Order::FloorRoundTrips { first, count })?;

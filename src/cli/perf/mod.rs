@@ -126,7 +126,9 @@ impl Pair {
         let mut child = Child::start(Role::Perf, cpus.map(|[_, cpu]| cpu))?;
         match cpus {
             Some([cpu, _]) => pinning::pin(cpu),
-            None => eprintln!("one processor only: both sides share it, and the numbers say little"),
+            None => {
+                eprintln!("one processor only: both sides share it, and the numbers say little")
+            }
         }
         child.order(&Order::Meet { board: board.name().to_owned() })?;
         let Report::Met { node: child_node } = child.report()? else {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::endpoint::{Load, Sender};
 use super::peer::{Order, Report};
 use super::spin::spin_until;
-use super::{Common, CliError, Pair, slots_for, unexpected};
+use super::{CliError, Common, Pair, slots_for, unexpected};
 use crate::cli::output::{print_json, progress};
 use crate::cli::quantity::{grouped, median};
 
