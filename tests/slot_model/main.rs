@@ -11,6 +11,7 @@ mod automaton;
 mod config;
 mod configurations;
 mod explore;
+mod layout;
 mod mutant;
 mod owner;
 mod reader;

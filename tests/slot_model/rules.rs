@@ -36,7 +36,7 @@ impl World {
         reader: Option<usize>,
     ) -> Result<(), Broken> {
         if let Some((Access::Store(Word::Shared(word), new), _)) = access {
-            let old = from.memory.load(self.layout, word);
+            let old = from.memory.load(self.places, word);
             match word {
                 SlotWord::Seq(_) if owner_during == Some("publish") => {
                     if has(from.published | from.given_up, new) {
@@ -66,7 +66,7 @@ impl World {
 
     fn note(&self, from: &State, to: &mut State, event: Event) -> Result<(), Broken> {
         let memory = to.memory;
-        let load = |word| memory.load(self.layout, word);
+        let load = |word| memory.load(self.places, word);
         // Whether the owner waits for the reader of an entry while it is served.
         let waited_for = |entry| {
             let node = load(SlotWord::Node(entry));
@@ -141,7 +141,7 @@ impl World {
     /// # Errors
     /// What is broken in this state.
     pub(crate) fn check(&self, state: &State) -> Result<(), Broken> {
-        let load = |word| state.memory.load(self.layout, word);
+        let load = |word| state.memory.load(self.places, word);
         for (actor, automaton) in self.readers.iter().enumerate() {
             if state.readers[actor] == DEAD {
                 continue;
@@ -149,7 +149,7 @@ impl World {
             let view = automaton.view(state.readers[actor]);
             for sample in &view.protected {
                 for half in 0..2 {
-                    let found = state.memory.get(self.layout.at(Word::Payload(sample.slot, half)));
+                    let found = state.memory.get(self.places.at(Word::Payload(sample.slot, half)));
                     if found != sample.seq {
                         let seq = sample.seq;
                         return Err(format!(
@@ -175,7 +175,7 @@ impl World {
 
     /// Nobody sleeps beside free space once every reader has done the look it owes.
     fn check_bell(&self, state: &State) -> Result<(), Broken> {
-        let asleep = state.memory.get(self.layout.at(Word::Asleep)) != 0;
+        let asleep = state.memory.get(self.places.at(Word::Asleep)) != 0;
         if !asleep || state.owner == DEAD || self.owner.view(state.owner).during.is_some() {
             return Ok(());
         }
@@ -190,7 +190,7 @@ impl World {
             }
         }
         let mut local = self.owner.local(state.owner).clone();
-        let direct = Direct { layout: self.layout, memory: RefCell::new(state.memory) };
+        let direct = Direct { places: self.places, memory: RefCell::new(state.memory) };
         self.owner.program.run(&mut local, OwnerOp::Reserve, &direct);
         if local.space == Space::Enough {
             return Err("LOST WAKE: the owner sleeps, and there is space".to_owned());
@@ -212,7 +212,7 @@ impl World {
         // Dead for good.
         let owner_dead = state.owner == DEAD;
         let head = if owner_dead {
-            state.memory.load(self.layout, SlotWord::Head)
+            state.memory.load(self.places, SlotWord::Head)
         } else {
             self.owner.view(state.owner).head
         };
@@ -242,7 +242,7 @@ impl World {
     fn no_entry_left(&self, state: &State) -> bool {
         state.owner_deaths > 0
             || self.entries().all(|entry| {
-                let node = state.memory.load(self.layout, SlotWord::Node(entry)) as usize;
+                let node = state.memory.load(self.places, SlotWord::Node(entry)) as usize;
                 let in_it = node.checked_sub(1).map(|actor| (actor, state.readers[actor]));
                 in_it.is_some_and(|(actor, id)| {
                     id != DEAD && self.readers[actor].local(id).phase != Phase::Gone
@@ -274,7 +274,7 @@ impl World {
         if state.owner == DEAD {
             return true;
         }
-        let load = |word| state.memory.load(self.layout, word);
+        let load = |word| state.memory.load(self.places, word);
         let core = &self.owner.local(state.owner).core;
         let others: Vec<ReaderIndex> = (0..self.readers.len())
             .filter(|actor| state.readers[*actor] != DEAD && !self.may_hold_up(state, *actor))

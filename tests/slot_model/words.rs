@@ -10,6 +10,7 @@ use dds_shm::shm::futex::FutexWait;
 use dds_shm::slots::{CLAIM, SlotIndex, SlotWord};
 use dds_shm::sync::{Ordering, Words};
 
+use crate::layout::Layout;
 use crate::mutant::{Kind, Mutant, Rule, Who};
 
 /// A word of the model.
@@ -60,51 +61,25 @@ impl Access {
     }
 }
 
-/// Where each word is in [`Memory`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
-    pub(crate) slots: usize,
-    pub(crate) entries: usize,
-}
-
-const GLOBAL: usize = 6;
-const PER_ENTRY: usize = 8;
-const PER_SLOT: usize = 5;
 /// Room for the words of every configuration.
 pub(crate) const ROOM: usize = 48;
 
-impl Layout {
+/// Where each word of the model is in its [`Memory`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places(pub(crate) Layout);
+
+impl Places {
     pub(crate) fn at(&self, word: Word) -> usize {
-        let entry = |reader: usize, field: usize| GLOBAL + reader * PER_ENTRY + field;
-        let slot = |slot: SlotIndex, field: usize| {
-            GLOBAL + self.entries * PER_ENTRY + slot.get() * PER_SLOT + field
-        };
+        let model = self.0.words();
         match word {
-            Word::Shared(SlotWord::Head) => 0,
-            Word::Shared(SlotWord::OwnerState) => 1,
-            Word::Shared(SlotWord::Requests) => 2,
-            Word::Shared(SlotWord::SpaceGeneration) => 3,
-            Word::Shared(SlotWord::SpaceWaiters) => 4,
-            Word::Asleep => 5,
-            Word::Shared(SlotWord::Node(r)) => entry(r.get(), 0),
-            Word::Shared(SlotWord::Request(r)) => entry(r.get(), 1),
-            Word::Shared(SlotWord::State(r)) => entry(r.get(), 2),
-            Word::Shared(SlotWord::Start(r)) => entry(r.get(), 3),
-            Word::Shared(SlotWord::StartSn(r)) => entry(r.get(), 4),
-            Word::Shared(SlotWord::JoinHead(r)) => entry(r.get(), 5),
-            // Which bell there is plays no part: nobody stores it here.
-            Word::Shared(SlotWord::Rings(r)) => entry(r.get(), 4),
-            Word::Shared(SlotWord::Cursor(r)) => entry(r.get(), 6),
-            Word::Shared(SlotWord::Reading(r)) => entry(r.get(), 7),
-            Word::Shared(SlotWord::Hold(s)) => slot(s, 0),
-            Word::Shared(SlotWord::Seq(s)) => slot(s, 1),
-            Word::Shared(SlotWord::Dir(s)) => slot(s, 2),
-            Word::Payload(s, half) => slot(s, 3 + usize::from(half)),
+            Word::Shared(word) => self.0.at(word),
+            Word::Asleep => model,
+            Word::Payload(slot, half) => model + 1 + slot.get() * 2 + usize::from(half),
         }
     }
 
     pub(crate) fn fits(&self) -> bool {
-        GLOBAL + self.entries * PER_ENTRY + self.slots * PER_SLOT <= ROOM
+        self.0.words() + 1 + self.0.slots * 2 <= ROOM
     }
 }
 
@@ -147,14 +122,14 @@ impl Memory {
         self.0[at] = fold(value);
     }
 
-    pub(crate) fn load(&self, layout: Layout, word: SlotWord) -> u64 {
-        self.get(layout.at(Word::Shared(word)))
+    pub(crate) fn load(&self, places: Places, word: SlotWord) -> u64 {
+        self.get(places.at(Word::Shared(word)))
     }
 
     /// Performs one access and returns what it returns; `None` if it cannot happen now.
-    pub(crate) fn perform(&mut self, layout: Layout, access: Access) -> Option<u64> {
+    pub(crate) fn perform(&mut self, places: Places, access: Access) -> Option<u64> {
         let mut change = |word: Word, new: &dyn Fn(u64) -> u64| {
-            let at = layout.at(word);
+            let at = places.at(word);
             let old = self.get(at);
             self.set(at, new(old));
             old
@@ -240,13 +215,13 @@ impl Backend for Replay<'_> {
 
 /// Performs accesses at once, all in a row: for the start of a model and for "what if" questions.
 pub(crate) struct Direct {
-    pub(crate) layout: Layout,
+    pub(crate) places: Places,
     pub(crate) memory: RefCell<Memory>,
 }
 
 impl Backend for Direct {
     fn ask(&self, access: Access) -> u64 {
-        self.memory.borrow_mut().perform(self.layout, access).unwrap_or(0)
+        self.memory.borrow_mut().perform(self.places, access).unwrap_or(0)
     }
 }
 

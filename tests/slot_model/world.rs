@@ -9,11 +9,12 @@ use dds_shm::slots::{
 
 use crate::automaton::{Automaton, Event, Program};
 use crate::config::Config;
+use crate::layout::Layout;
 use crate::mutant::{Mutant, Who};
 use crate::owner::{OwnerOp, OwnerProgram};
 use crate::reader::{Phase, ReaderOp, ReaderProgram};
 use crate::rules::Broken;
-use crate::words::{Access, Direct, Layout, Memory, ModelWords, Word};
+use crate::words::{Access, Direct, Memory, ModelWords, Places, Word};
 
 /// The most readers in a model.
 pub(crate) const READERS: usize = 3;
@@ -102,7 +103,7 @@ struct Move<Op> {
 /// operation to start.
 fn moves<P: Program>(
     automaton: &mut Automaton<P>,
-    layout: Layout,
+    places: Places,
     memory: &Memory,
     at: u32,
     may: impl Fn(&P::Local, P::Op) -> bool,
@@ -122,10 +123,10 @@ fn moves<P: Program>(
         }
         let Some(access) = automaton.pending(node) else { return Err(automaton.panic_text()) };
         let mut memory = *memory;
-        let answer = memory.perform(layout, access);
+        let answer = memory.perform(places, access);
         let cut = answer.is_none();
         if cut {
-            memory.perform(layout, Access::Wake);
+            memory.perform(places, Access::Wake);
         }
         let answer = answer.unwrap_or_default();
         let (node, event) = automaton.step(node, answer);
@@ -140,7 +141,7 @@ fn moves<P: Program>(
 /// One configuration with one mutant (or none).
 pub(crate) struct World {
     pub(crate) config: Config,
-    pub(crate) layout: Layout,
+    pub(crate) places: Places,
     pub(crate) owner: Automaton<OwnerProgram>,
     pub(crate) readers: Vec<Automaton<ReaderProgram>>,
     pub(crate) slots: Vec<SlotIndex>,
@@ -150,24 +151,24 @@ pub(crate) struct World {
 }
 
 /// Every slot of a segment: only an owner can make them.
-fn all_slots(layout: Layout) -> Vec<SlotIndex> {
-    let direct = Direct { layout, memory: RefCell::new(Memory::ZERO) };
+fn all_slots(places: Places) -> Vec<SlotIndex> {
+    let direct = Direct { places, memory: RefCell::new(Memory::ZERO) };
     let words = ModelWords::new(&direct, Who::Owner, "", false, Mutant::None, &[]);
     // A throw-away owner of a free segment, which gives each slot once.
-    let mut core = OwnerCore::new(layout.slots as u32, 0, 0);
+    let mut core = OwnerCore::new(places.0.slots as u32, 0, 0);
     std::iter::from_fn(|| core.reserve(&words, ReaderSet::EMPTY).ok()).collect()
 }
 
 impl World {
     pub(crate) fn new(config: Config, mutant: Mutant, exact: bool) -> Self {
-        let layout = Layout { slots: config.slots as usize, entries: config.entries };
-        assert!(layout.fits() && config.readers <= READERS && config.samples < 16);
-        let slots = all_slots(layout);
+        let places = Places(Layout { slots: config.slots as usize, entries: config.entries });
+        assert!(places.fits() && config.readers <= READERS && config.samples < 16);
+        let slots = all_slots(places);
         let owner = OwnerProgram { config, mutant, slots: slots.clone() };
         let reader = |actor| ReaderProgram { config, mutant, actor, slots: slots.clone() };
         Self {
             config,
-            layout,
+            places,
             owner: Automaton::new(owner, exact),
             readers: (0..config.readers).map(|a| Automaton::new(reader(a), exact)).collect(),
             slots,
@@ -183,7 +184,7 @@ impl World {
 
     /// The start: readers that do not join later have been admitted.
     pub(crate) fn start(&mut self) -> State {
-        let direct = Direct { layout: self.layout, memory: RefCell::new(Memory::ZERO) };
+        let direct = Direct { places: self.places, memory: RefCell::new(Memory::ZERO) };
         let mut owner = self.owner.program.fresh();
         let mut readers = [DEAD; READERS];
         for (actor, automaton) in self.readers.iter_mut().enumerate() {
@@ -231,8 +232,8 @@ impl World {
     }
 
     fn owner_steps(&mut self, state: &State, out: &mut Vec<Step>) -> Result<(), Broken> {
-        let layout = self.layout;
-        let load = |word| state.memory.load(layout, word);
+        let places = self.places;
+        let load = |word| state.memory.load(places, word);
         // What the outside gives the owner reason for.
         let may = |core: &OwnerCore, op| match op {
             OwnerOp::Serve(reader) => {
@@ -252,7 +253,7 @@ impl World {
             _ => true,
         };
         let before = self.owner.view(state.owner).during;
-        let moves = moves(&mut self.owner, layout, &state.memory, state.owner, |local, op| {
+        let moves = moves(&mut self.owner, places, &state.memory, state.owner, |local, op| {
             may(&local.core, op)
         })?;
         for Move { op, access, cut, memory, node, event } in moves {
@@ -273,10 +274,10 @@ impl World {
         actor: usize,
         out: &mut Vec<Step>,
     ) -> Result<(), Broken> {
-        let layout = self.layout;
-        let load = |word| state.memory.load(layout, word);
+        let places = self.places;
+        let load = |word| state.memory.load(places, word);
         let at = state.readers[actor];
-        let moves = moves(&mut self.readers[actor], layout, &state.memory, at, |local, op| {
+        let moves = moves(&mut self.readers[actor], places, &state.memory, at, |local, op| {
             match op {
                 ReaderOp::Take(owner_dead) => owner_dead == (state.dead & OWNER != 0),
                 // Once it has asked, it asks again only when the owner did something.
@@ -319,9 +320,9 @@ impl World {
                 let fallen = self.owner.program.fallen(self.owner.local(state.owner));
                 to.owner = self.owner.idle(fallen);
             }
-            to.memory.set(self.layout.at(Word::Asleep), 0);
+            to.memory.set(self.places.at(Word::Asleep), 0);
             for slot in &self.slots {
-                let seq = state.memory.load(self.layout, SlotWord::Seq(*slot));
+                let seq = state.memory.load(self.places, SlotWord::Seq(*slot));
                 if seq & CLAIM != 0 {
                     to.doubtful |= 1 << (seq & !CLAIM);
                 }
@@ -349,7 +350,7 @@ impl World {
 
     /// A state, for people.
     pub(crate) fn describe(&self, state: &State) -> String {
-        let load = |word| state.memory.load(self.layout, word);
+        let load = |word| state.memory.load(self.places, word);
         let mut text = format!("    head {}", load(SlotWord::Head));
         for slot in &self.slots {
             let (seq, hold) = (load(SlotWord::Seq(*slot)), load(SlotWord::Hold(*slot)));
