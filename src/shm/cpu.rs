@@ -22,6 +22,24 @@ pub fn prefetch_write(address: *const u8) {
     let _ = address;
 }
 
+/// Asks for the cache line of `address`, to be read, and does not wait for it. Only a hint, as
+/// [`prefetch_write`].
+#[inline(always)]
+pub fn prefetch_read(address: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: PREFETCHT0 reads nothing that a program can observe and never faults.
+    unsafe {
+        std::arch::asm!("prefetcht0 [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    // SAFETY: as above, for PRFM.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(any(not(any(target_arch = "x86_64", target_arch = "aarch64")), miri))]
+    let _ = address;
+}
+
 /// A counter that runs at a constant rate and costs a few nanoseconds to read, for measuring what
 /// [`monotonic_ns`](super::monotonic_ns) would disturb. Its unit is found by comparing the two; its
 /// values mean something on one CPU only. Where the processor has none it is `monotonic_ns`.

@@ -26,7 +26,7 @@ pub mod sigbus;
 pub(crate) mod test_support;
 
 pub use clock::{monotonic_ns, realtime_ns};
-pub use cpu::{prefetch_write, ticks};
+pub use cpu::{prefetch_read, prefetch_write, ticks};
 pub use error::ShmError;
 pub(crate) use file::{TEMP_PREFIX, open_regular};
 pub use file::{publish_new, read_small, replace};

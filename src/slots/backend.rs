@@ -298,7 +298,8 @@ impl Backend {
     fn publish(&self, ticket: &Ticket, len: usize) -> Result<Committed, SlotError> {
         let owner = self.owner()?;
         let slot = ticket.reserved.slot;
-        owner.commit(slot, len, &SampleInfo::default()).inspect_err(|_| owner.discard(slot))
+        let committed = owner.commit(slot, len, &SampleInfo::default(), false);
+        committed.map(|(committed, _)| committed).inspect_err(|_| owner.discard(slot))
     }
 
     fn sample_seq(&self, handle: SlotHandle) -> Result<u64, SlotError> {

@@ -48,9 +48,13 @@ impl History {
     /// Enters the newest sample of an instance; the oldest beyond the depth may go.
     #[inline]
     pub(crate) fn enter(&mut self, key: InstanceKey, slot: SlotIndex) {
-        if self.depth == 0 {
-            return;
+        if self.depth != 0 {
+            self.enter_kept(key, slot);
         }
+    }
+
+    #[inline(never)]
+    fn enter_kept(&mut self, key: InstanceKey, slot: SlotIndex) {
         let depth = self.depth;
         let last = self.instances.entry(key).or_insert_with(|| VecDeque::with_capacity(depth + 1));
         last.push_back(slot);

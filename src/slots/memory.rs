@@ -318,6 +318,13 @@ impl Words<SlotWord> for SegmentMemory {
     fn fence(&self, order: Ordering) {
         fence(order);
     }
+
+    #[inline(always)]
+    fn expect_read(&self, word: SlotWord) {
+        if let SlotWord::Seq(slot) = word {
+            shm::prefetch_read(self.payload(slot));
+        }
+    }
 }
 
 impl FutexWords<SlotWord> for SegmentMemory {

@@ -124,7 +124,7 @@ impl OwnerCore {
             slots,
             head: 0,
             next_dir: SlotIndex(1 % slots),
-            position: SlotIndex(0),
+            position: SlotIndex(1 % slots),
             seqs: vec![0; slots as usize],
             loaned: vec![false; slots as usize],
             entries: vec![
@@ -219,9 +219,7 @@ impl OwnerCore {
         let mut looked = ReaderSet::EMPTY;
         for _ in 0..self.slots {
             if self.try_take(words, slot, blocking, &mut looked) {
-                self.loaned[slot.get()] = true;
-                self.seqs[slot.get()] = 0;
-                self.position = slot.next(self.slots);
+                self.empty(words, slot);
                 return Ok(slot);
             }
             slot = slot.next(self.slots);
@@ -253,14 +251,7 @@ impl OwnerCore {
         if words.load(SlotWord::Hold(slot), Ordering::Acquire) & self.live.bits() != 0 {
             return false;
         }
-        if !behind.is_empty() && !self.claim(words, slot, old, behind) {
-            return false;
-        }
-        words.store(SlotWord::Seq(slot), 0, Ordering::Relaxed);
-        // A reader that copies without a hazard re-checks `seq` behind an Acquire fence: it must see
-        // the 0 if it saw a byte of what is written next.
-        words.fence(Ordering::Release);
-        true
+        behind.is_empty() || self.claim(words, slot, old, behind)
     }
 
     /// Loads the cursors that are not known to be beyond `old`, each once in a pass over the ring;
@@ -337,6 +328,38 @@ impl OwnerCore {
         self.loaned[slot.get()] = false;
         self.history.enter(instance, slot);
         seq
+    }
+
+    /// Takes the slot that comes next ahead of time, if nobody can want its sample any more: the
+    /// quick way of [`Self::reserve`] alone. The line that a reader is going to poll is then written
+    /// once while it polls, by the commit, and not twice.
+    #[inline]
+    pub fn reserve_ahead<W: Words<SlotWord>>(&mut self, words: &W) -> Option<SlotIndex> {
+        let slot = self.position;
+        let old = self.seqs[slot.get()];
+        if self.loaned[slot.get()]
+            || self.history.keeps(slot)
+            || (old != 0 && old >= self.min_seen)
+            || words.load(SlotWord::Hold(slot), Ordering::Acquire) & self.live.bits() != 0
+        {
+            return None;
+        }
+        self.empty(words, slot);
+        Some(slot)
+    }
+
+    /// Makes `slot`, whose sample nobody uses or can want, a loan.
+    #[inline]
+    fn empty<W: Words<SlotWord>>(&mut self, words: &W, slot: SlotIndex) {
+        if self.seqs[slot.get()] != 0 {
+            words.store(SlotWord::Seq(slot), 0, Ordering::Relaxed);
+            self.seqs[slot.get()] = 0;
+        }
+        // A reader that copies without a hazard re-checks `seq` behind an Acquire fence: it must see
+        // the 0 if it saw a byte of what is written next.
+        words.fence(Ordering::Release);
+        self.loaned[slot.get()] = true;
+        self.position = slot.next(self.slots);
     }
 
     /// Gives a sequence number to a sample that finds no slot, so that readers count it.

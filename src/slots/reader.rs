@@ -151,7 +151,7 @@ impl ReaderCore {
             slots,
             served_as: state,
             want: start,
-            position: SlotIndex(0),
+            position: SlotIndex((start % u64::from(slots)) as u32),
             join_head: words.load(SlotWord::JoinHead(index), Ordering::Relaxed),
             reading: None,
             held: Vec::with_capacity(max_held),
@@ -357,6 +357,8 @@ impl ReaderCore {
                 }
             }
         }
+        // Its payload travels while the fence below waits.
+        words.expect_read(SlotWord::Seq(slot));
         words.store(SlotWord::Reading(self.index), want, Ordering::Release);
         // With the owner's fence between its claim and its look at the hazards: either the owner
         // sees this hazard, or the second look below sees the claim.

@@ -35,8 +35,9 @@ impl SampleHeader {
     pub const KEY_ONLY: u8 = 1;
 
     /// The words of a header from octet 8 on, without the directory entry's half of the first.
+    #[inline]
     pub(crate) fn to_words(self) -> [u64; 6] {
-        let (low, high) = self.key_hash.split_at(8);
+        let key_hash = u128::from_le_bytes(self.key_hash);
         [
             u64::from(self.size),
             self.sn as u64,
@@ -45,11 +46,12 @@ impl SampleHeader {
                 | u64::from(self.status_info) << 16
                 | u64::from(self.flags) << 24
                 | u64::from(self.owner_epoch) << 32,
-            word(low),
-            word(high),
+            key_hash as u64,
+            (key_hash >> 64) as u64,
         ]
     }
 
+    #[inline]
     pub(crate) fn from_words(words: [u64; 6]) -> Self {
         let mut key_hash = [0; 16];
         key_hash[..8].copy_from_slice(&words[4].to_le_bytes());
@@ -68,11 +70,8 @@ impl SampleHeader {
 
     /// Whether the payload is a valid sample, not a key alone (DDS `valid_data`).
     #[must_use]
+    #[inline]
     pub fn valid_data(&self) -> bool {
         self.flags & Self::KEY_ONLY == 0
     }
-}
-
-fn word(octets: &[u8]) -> u64 {
-    octets.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
 }

@@ -205,7 +205,8 @@ impl SegmentOwner {
         Arc::clone(&self.hot.lock().memory)
     }
 
-    fn check_process(&self) -> Result<(), SlotError> {
+    #[inline]
+    pub(crate) fn check_process(&self) -> Result<(), SlotError> {
         if self.stamp.is_current() { Ok(()) } else { Err(SlotError::Forked) }
     }
 
@@ -289,14 +290,16 @@ impl SegmentOwner {
         }
     }
 
-    /// Publishes the loan in `slot`, whose payload is written.
+    /// Publishes the loan in `slot`, whose payload is written. With `ahead`, takes the next slot too
+    /// if that is to be had for a look: off the path of the next sample.
     #[inline]
     pub(crate) fn commit(
         &self,
         slot: SlotIndex,
         len: usize,
         info: &SampleInfo,
-    ) -> Result<Committed, SlotError> {
+        ahead: bool,
+    ) -> Result<(Committed, Option<Reserved>), SlotError> {
         self.check_process()?;
         let mut hot = self.hot.lock();
         let hot = &mut *hot;
@@ -331,10 +334,13 @@ impl SegmentOwner {
         // sees the sample, or its flag is seen here.
         memory.fence(Ordering::SeqCst);
         hot.ring();
+        let ahead = if ahead { hot.core.reserve_ahead(memory) } else { None };
+        hot.loans += usize::from(ahead.is_some());
         if let Some(next) = hot.core.upcoming(3) {
             memory.prefetch(next);
         }
-        Ok(Committed { seq, sn, covered: hot.core.connected() })
+        let committed = Committed { seq, sn, covered: hot.core.connected() };
+        Ok((committed, ahead.map(|slot| Reserved { slot, payload: memory.payload(slot) })))
     }
 
     /// Gives a number to a sample that found no slot, so that every reader counts it.

@@ -1,7 +1,6 @@
 //! Writing to a segment: loans in place, copies.
 
 use std::cell::Cell;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::segment_owner::{Reserved, SegmentOwner};
@@ -43,12 +42,18 @@ pub struct Committed {
 #[derive(Debug)]
 pub struct SlotWriter {
     owner: Arc<SegmentOwner>,
-    one_thread: PhantomData<Cell<()>>,
+    /// The next loan, if it could be had at the last commit. Not `Sync`: one thread at a time.
+    ahead: Cell<Option<Reserved>>,
+    capacity: usize,
 }
+
+// SAFETY: the payload pointer of a loan leads into memory that any thread may use.
+unsafe impl Send for SlotWriter {}
 
 impl SlotWriter {
     pub(crate) fn new(owner: Arc<SegmentOwner>) -> Self {
-        Self { owner, one_thread: PhantomData }
+        let capacity = owner.identity().geometry.slot_capacity as usize;
+        Self { owner, ahead: Cell::new(None), capacity }
     }
 
     /// Takes a slot to fill in place. Several loans may be out at once and be published in any
@@ -61,8 +66,14 @@ impl SlotWriter {
     /// [`Self::drop_sample`] tells the readers); [`SlotError::Poisoned`], [`SlotError::Forked`].
     #[inline]
     pub fn loan(&self) -> Result<Loan<'_>, SlotError> {
-        let Reserved { slot, payload } = self.owner.reserve(ReaderSet::ALL)?;
-        Ok(Loan { owner: &self.owner, slot, payload, capacity: self.capacity() })
+        let Reserved { slot, payload } = match self.ahead.take() {
+            Some(reserved) => {
+                self.owner.check_process()?;
+                reserved
+            }
+            None => self.owner.reserve(ReaderSet::ALL)?,
+        };
+        Ok(Loan { writer: self, slot, payload })
     }
 
     /// Publishes a copy of `bytes`.
@@ -106,7 +117,7 @@ impl SlotWriter {
     /// Payload bytes that fit a slot.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.owner.identity().geometry.slot_capacity as usize
+        self.capacity
     }
 
     /// What the segment is.
@@ -159,10 +170,9 @@ impl SlotWriter {
 /// A slot on loan. Dropped unpublished, it is given back.
 #[derive(Debug)]
 pub struct Loan<'w> {
-    owner: &'w SegmentOwner,
+    writer: &'w SlotWriter,
     slot: SlotIndex,
     payload: *mut u8,
-    capacity: usize,
 }
 
 impl Loan<'_> {
@@ -179,7 +189,7 @@ impl Loan<'_> {
         // SAFETY: `slot_capacity` octets of the slot, which is this loan's: the owner gives it to
         // nobody else, and no reader that follows the protocol looks at it. The segment's memory
         // is not replaced while a loan is out.
-        unsafe { std::slice::from_raw_parts(self.payload, self.capacity) }
+        unsafe { std::slice::from_raw_parts(self.payload, self.writer.capacity) }
     }
 
     /// The payload, to be filled. Aligned to 64 bytes.
@@ -187,7 +197,7 @@ impl Loan<'_> {
     #[must_use]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`; the loan is borrowed exclusively.
-        unsafe { std::slice::from_raw_parts_mut(self.payload, self.capacity) }
+        unsafe { std::slice::from_raw_parts_mut(self.payload, self.writer.capacity) }
     }
 
     /// Publishes the first `len` bytes. Wait-free but for the wake of sleeping readers.
@@ -197,10 +207,15 @@ impl Loan<'_> {
     /// loan is given back.
     #[inline]
     pub fn commit(self, len: usize, info: &SampleInfo) -> Result<Committed, SlotError> {
-        if len > self.capacity {
-            return Err(SlotError::SampleTooLarge { sample: len, capacity: self.capacity });
+        let capacity = self.writer.capacity;
+        if len > capacity {
+            return Err(SlotError::SampleTooLarge { sample: len, capacity });
         }
-        let committed = self.owner.commit(self.slot, len, info)?;
+        let wants_ahead = self.writer.ahead.get().is_none();
+        let (committed, ahead) = self.writer.owner.commit(self.slot, len, info, wants_ahead)?;
+        if wants_ahead {
+            self.writer.ahead.set(ahead);
+        }
         std::mem::forget(self);
         Ok(committed)
     }
@@ -208,6 +223,14 @@ impl Loan<'_> {
 
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
-        self.owner.discard(self.slot);
+        self.writer.owner.discard(self.slot);
+    }
+}
+
+impl Drop for SlotWriter {
+    fn drop(&mut self) {
+        if let Some(reserved) = self.ahead.take() {
+            self.owner.discard(reserved.slot);
+        }
     }
 }

@@ -30,4 +30,7 @@ pub trait Words<W: Copy> {
     fn compare_exchange(&self, word: W, current: u64, new: u64) -> Result<u64, u64>;
     /// A memory fence.
     fn fence(&self, order: Ordering);
+    /// A hint that what lies behind `word` will be read soon. Changes nothing.
+    #[inline(always)]
+    fn expect_read(&self, _word: W) {}
 }

@@ -73,10 +73,11 @@ impl Sender {
     pub(super) fn send(&mut self, number: u64) -> Result<(), SlotError> {
         let mut loan = self.writer.loan()?;
         if self.load.touched {
-            if let Some(start) = self.source.first_chunk_mut::<8>() {
+            let bytes = &mut loan.bytes_mut()[..self.source.len()];
+            bytes.copy_from_slice(black_box(&self.source));
+            if let Some(start) = bytes.first_chunk_mut::<8>() {
                 *start = number.to_le_bytes();
             }
-            loan.bytes_mut()[..self.source.len()].copy_from_slice(black_box(&self.source));
         } else {
             black_box(loan.bytes_mut().as_mut_ptr());
         }
