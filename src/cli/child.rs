@@ -1,12 +1,14 @@
 //! This executable again, as the other process of a measurement or a demo.
 //!
 //! Parent and child talk in lines of JSON over the child's stdin and stdout: the parent gives orders,
-//! the child reports. The child ends with its stdin, and the kernel kills it if its parent dies; the
-//! parent kills it if it fails itself.
+//! the child reports. The child ends with its stdin; one that does not is killed, by the parent or, if
+//! the parent has died, by the kernel.
 
 use std::io::{BufRead as _, BufReader, Write as _, stdin};
 use std::marker::PhantomData;
 use std::process::{self, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use nix::sys::prctl;
@@ -42,12 +44,16 @@ enum Answer<R> {
     Failed(ChildFailure),
 }
 
-/// A child that takes orders of type `O` and answers each with a report of type `R`. Killed when it
-/// is dropped.
+/// How long a child may take to end by itself.
+const LEAVE_TO_END: Duration = Duration::from_millis(500);
+
+/// A child that takes orders of type `O` and answers each with a report of type `R`. When it is
+/// dropped it is asked to end, and killed if it does not.
 #[derive(Debug)]
 pub(crate) struct Child<O, R> {
     process: process::Child,
-    orders: ChildStdin,
+    /// `None` once there will be no more.
+    orders: Option<ChildStdin>,
     reports: BufReader<ChildStdout>,
     types: PhantomData<fn(O) -> R>,
 }
@@ -64,7 +70,7 @@ impl<O: Serialize, R: DeserializeOwned> Child<O, R> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().map_err(CliError::io("start the second process"))?;
         let gone = || CliError::ChildGone { status: "no pipes".to_owned() };
-        let orders = process.stdin.take().ok_or_else(gone)?;
+        let orders = Some(process.stdin.take().ok_or_else(gone)?);
         let reports = BufReader::new(process.stdout.take().ok_or_else(gone)?);
         Ok(Self { process, orders, reports, types: PhantomData })
     }
@@ -74,10 +80,10 @@ impl<O: Serialize, R: DeserializeOwned> Child<O, R> {
         let mut line = serde_json::to_string(order)
             .map_err(|error| CliError::io("write an order")(error.into()))?;
         line.push('\n');
-        match self.orders.write_all(line.as_bytes()) {
-            Ok(()) => Ok(()),
+        match self.orders.as_mut().map(|orders| orders.write_all(line.as_bytes())) {
+            Some(Ok(())) => Ok(()),
             // It may have said why.
-            Err(_) => self.report().and(Err(self.gone())),
+            _ => self.report().and(Err(self.gone())),
         }
     }
 
@@ -113,6 +119,14 @@ impl<O: Serialize, R: DeserializeOwned> Child<O, R> {
 
 impl<O, R> Drop for Child<O, R> {
     fn drop(&mut self) {
+        self.orders = None;
+        let started = Instant::now();
+        while started.elapsed() < LEAVE_TO_END {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
         // Both fail only when it has ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
