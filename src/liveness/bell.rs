@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Two bells, so that the service thread, which sleeps nearly always, costs publishers nothing, and a
-//! sample wakes nobody but who waits for samples. Both follow [`doorbell`](super::doorbell).
+//! sample wakes nobody but who waits for samples. Both follow [`doorbell`].
 //!
 //! The bits save a sleeper with many readers from looking at all of them *to find out who rang*: a
 //! publisher leaves the reader's bit only when it finds somebody asleep. They are no substitute for

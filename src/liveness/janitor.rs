@@ -13,7 +13,7 @@
 //! janitor removes them after everything else.
 //!
 //! *Durable segments* are those that a flink in the runtime dir with the suffix
-//! [`DURABLE_SUFFIX`](super::flink::DURABLE_SUFFIX) names. They stay for the adoption grace, counted
+//! [`DURABLE_SUFFIX`] names. They stay for the adoption grace, counted
 //! from when a janitor first found the node dead: it then leaves a mark, `nodes/<id>.dead`.
 //!
 //! *Adoption* and the janitor exclude each other by [`recovery_lock`]. An adopted segment gets names

@@ -58,7 +58,7 @@ pub enum ReaderLoss {
     Left,
     /// Its process is dead.
     Died,
-    /// [`SlotWriter::mark_reader_disconnected`].
+    /// [`SlotWriter::mark_reader_disconnected`](super::SlotWriter::mark_reader_disconnected).
     Disconnected,
     /// It pinned the segment while alive and was left behind with the old memory.
     Misbehaved,

@@ -149,7 +149,7 @@ impl PosixSlotAllocator {
         &self.backend.identity
     }
 
-    /// Registers a reader that works by handles, for [`SlotBackend`]. The owner admits it soon.
+    /// Registers a reader that works by handles, for [`SlotBackend`](super::SlotBackend). The owner admits it soon.
     ///
     /// # Errors
     /// [`SlotError::ReaderTableFull`]; [`SlotError::NotOwner`] on the owner's side.

@@ -139,15 +139,11 @@ fn round(pair: &mut Pair, floors: &mut Floors, load: Load, count: u32) -> Result
     // New segments every round: where their pages are makes a difference.
     let mut sender = Sender::create(&pair.node, load)?;
     pair.child.order(&Order::Attach { flink: sender.flink().to_owned(), load, answers: true })?;
-    let receivers = loop {
-        // The child waits to be admitted, which this process's service thread does.
-        match pair.child.report()? {
-            Report::Attached { answers: Some(flink) } => {
-                break Receivers::open(&pair.node, &flink, load)?;
-            }
-            _ => return Err(unexpected("Attach")),
-        }
+    // The child waits to be admitted, which this process's service thread does.
+    let Report::Attached { answers: Some(flink) } = pair.child.report()? else {
+        return Err(unexpected("Attach"));
     };
+    let receivers = Receivers::open(&pair.node, &flink, load)?;
     pair.settle(|| receivers.is_ready())?;
 
     let ours = round_trips(pair, &mut sender, &receivers, total, warm_up as usize)?;
