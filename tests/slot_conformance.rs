@@ -1,5 +1,5 @@
 //! One suite over both allocators: what a segment is, by handles and in place.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,0 +1,287 @@
+//! A writer that overwrites in a tight loop, and readers of every kind: no sample is ever torn, and
+//! every number that was published is either received or counted as lost.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dds_shm::liveness::{Node, RuntimeDir};
+use dds_shm::slots::{RawSample, SlotReader, SlotWriter};
+use dds_shm::types::TypeHash;
+use dds_shm::{
+    FlowPolicy, InMemorySlotAllocator, PosixSlotAllocator, ReaderOptions, SampleInfo,
+    SegmentOptions, SlotBackend, SlotError,
+};
+use support::{Home, SOON, eventually, no_janitor, role, say, stay};
+
+/// Bytes of a sample: a number, filling that follows from it, and a checksum over both.
+const SIZE: usize = 64 << 10;
+/// How long the writer writes.
+const TIME: Duration = Duration::from_secs(2);
+const MAX_HELD: usize = 3;
+
+fn options() -> SegmentOptions {
+    SegmentOptions::new("Torn", "Block", TypeHash::of_layout("block"), SIZE as u32)
+        .flow(FlowPolicy::best_effort())
+        .readers(6, MAX_HELD as u32)
+        .slots(16)
+}
+
+fn fill(sample: &mut [u8], number: u64) {
+    let (body, checksum) = sample.split_at_mut(SIZE - 4);
+    body.fill(number as u8);
+    body[..8].copy_from_slice(&number.to_le_bytes());
+    checksum.copy_from_slice(&crc32fast::hash(body).to_le_bytes());
+}
+
+/// The number of a sample that is whole.
+#[track_caller]
+fn check(sample: &[u8]) -> u64 {
+    assert_eq!(sample.len(), SIZE);
+    let (body, checksum) = sample.split_at(SIZE - 4);
+    let number = u64::from_le_bytes(body[..8].try_into().unwrap());
+    assert_eq!(crc32fast::hash(body).to_le_bytes(), checksum, "sample {number} is torn");
+    assert!(body[8..].iter().all(|byte| *byte == number as u8), "sample {number} is torn");
+    number
+}
+
+/// Writes until the time is over; returns how many samples were published or dropped.
+fn write_in_a_loop(writer: &SlotWriter) -> u64 {
+    let until = Instant::now() + TIME;
+    let mut number = 0;
+    while Instant::now() < until {
+        number += 1;
+        match writer.loan() {
+            Ok(mut loan) => {
+                fill(loan.bytes_mut(), number);
+                assert_eq!(loan.commit(SIZE, &SampleInfo::default()).unwrap().seq, number);
+            }
+            Err(SlotError::NoFreeSlot { .. }) => {
+                writer.drop_sample(None).unwrap();
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(writer.head(), number);
+    number
+}
+
+/// What one reader saw of the segment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Seen {
+    /// The first number that was for it, and the last it took.
+    start: u64,
+    last: u64,
+    received: u64,
+    lost: u64,
+}
+
+impl Seen {
+    /// Of everything from the start to `end`, nothing is missing and nothing is invented.
+    #[track_caller]
+    fn assert_adds_up(self, end: u64) {
+        assert_eq!(self.received + self.lost, end + 1 - self.start, "{self:?}, to {end}");
+        assert!(self.received > 20, "{self:?}, to {end}");
+    }
+}
+
+/// Takes until the writer is gone, or `enough` samples; keeps up to `held` in use.
+fn take_in_place(reader: &SlotReader, held: usize, enough: u64) -> Seen {
+    let mut in_use: VecDeque<(u64, RawSample<'_>)> = VecDeque::new();
+    let mut start = None;
+    let (mut received, mut last) = (0, 0);
+    while received < enough {
+        match reader.take_within(SOON) {
+            Ok(Some(sample)) => {
+                // The writer numbers its samples as the segment does.
+                start = start.or_else(|| reader.start_sn());
+                let number = check(sample.bytes());
+                assert_eq!(number, sample.seq());
+                assert!(number > last, "{number} after {last}");
+                (received, last) = (received + 1, number);
+                in_use.push_back((number, sample));
+            }
+            Ok(None) => panic!("no sample and no end within {SOON:?}"),
+            Err(SlotError::WriterLost) => break,
+            Err(error) => panic!("{error}"),
+        }
+        if in_use.len() == held {
+            // Unchanged for as long as it was in use, whichever goes first.
+            let at = if received % 2 == 0 { 0 } else { held - 1 };
+            let (number, sample) = in_use.remove(at).unwrap();
+            assert_eq!(check(sample.bytes()), number);
+        }
+    }
+    drop(in_use);
+    let losses = reader.losses();
+    assert_eq!(losses.replaced, 0);
+    Seen { start: start.unwrap() as u64, last, received, lost: losses.lost }
+}
+
+/// Copies, as a reader does that does not trust the writer's other readers.
+fn take_copies(reader: &SlotReader) -> Seen {
+    let mut start = None;
+    let (mut received, mut last, mut copy) = (0, 0, Vec::new());
+    loop {
+        match reader.take_within(SOON) {
+            Ok(Some(sample)) => {
+                start = start.or_else(|| reader.start_sn());
+                // Nobody clears its hazard here: the copy is never of another sample.
+                sample.copy_checked(&mut copy).unwrap();
+                let number = check(&copy);
+                assert!(number == sample.seq() && number > last, "{number} after {last}");
+                (received, last) = (received + 1, number);
+            }
+            Ok(None) => panic!("no sample and no end within {SOON:?}"),
+            Err(SlotError::WriterLost) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    Seen { start: start.unwrap() as u64, last, received, lost: reader.losses().lost }
+}
+
+/// Reads by handles, without any protection: what was rewritten meanwhile is refused.
+fn read_by_handles(consumer: &dyn SlotBackend, reader: dds_shm::slots::ReaderIndex) -> [u64; 2] {
+    let (mut whole, mut stale, mut last) = (0, 0, 0);
+    let mut seen = consumer.generation();
+    loop {
+        match consumer.next_unread_slot(reader) {
+            Ok(Some(handle)) => {
+                match consumer.read_slot(handle) {
+                    Ok((_, bytes)) => {
+                        assert_eq!(Some(check(&bytes)), handle.seq());
+                        whole += 1;
+                    }
+                    Err(SlotError::StaleHandle { .. }) => stale += 1,
+                    Err(error) => panic!("{error}"),
+                }
+                assert!(handle.seq() > Some(last), "{handle:?} after {last}");
+                last = handle.seq().unwrap();
+                consumer.mark_read(handle, reader).unwrap();
+            }
+            Ok(None) => seen = consumer.wait(seen, Duration::from_millis(100)),
+            Err(SlotError::WriterLost) => return [whole, stale],
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn best_effort(max_held: usize) -> ReaderOptions {
+    ReaderOptions { reliable: false, max_held, ..ReaderOptions::default() }
+}
+
+fn open(node: &Arc<Node>, flink: &Path, max_held: usize) -> SlotReader {
+    PosixSlotAllocator::open_reader(node, flink, None, best_effort(max_held)).unwrap()
+}
+
+/// What a child does: reads in place in a process of its own.
+#[test]
+#[ignore = "run by other tests, in a process of its own"]
+fn another_process() {
+    let Some((_, flink, dir)) = role() else { return };
+    let node = Node::new(&RuntimeDir::create(&dir).unwrap(), no_janitor()).unwrap();
+    let reader = open(&node, Path::new(&flink), 2);
+    eventually("admission", || reader.is_admitted());
+    say("ready");
+    let seen = take_in_place(&reader, 2, u64::MAX);
+    say(format!("{} {} {} {}", seen.start, seen.last, seen.received, seen.lost));
+    stay();
+}
+
+#[test]
+fn no_reader_of_a_mapped_segment_sees_a_torn_sample() {
+    let home = Home::new();
+    let writers = home.node();
+    let owner = PosixSlotAllocator::create(&writers, &options()).unwrap();
+    let flink = owner.flink_path().to_owned();
+    let writer = owner.into_writer().unwrap();
+    let child = home.child("reader", flink.to_str().unwrap());
+    child.expect("ready");
+
+    let node = home.node();
+    let readers = [1, MAX_HELD, 1].map(|held| open(&node, &flink, held));
+    let consumer = PosixSlotAllocator::attach(&node, &flink, None).unwrap();
+    let index = consumer.add_reader(&best_effort(1)).unwrap();
+    eventually("admission of all", || writer.readers().len() == 5);
+    let writing = AtomicBool::new(true);
+    let joiners = AtomicU64::new(0);
+
+    thread::scope(|scope| {
+        let [in_place, holding, copying] = readers;
+        let in_place = scope.spawn(move || take_in_place(&in_place, 1, u64::MAX));
+        let holding = scope.spawn(move || take_in_place(&holding, MAX_HELD, u64::MAX));
+        let copying = scope.spawn(move || take_copies(&copying));
+        let by_handles = scope.spawn(|| read_by_handles(&consumer, index));
+        let late = scope.spawn(|| {
+            while writing.load(Ordering::Relaxed) {
+                let reader = open(&node, &flink, 2);
+                eventually("admission", || reader.is_admitted());
+                if !writing.load(Ordering::Relaxed) {
+                    return;
+                }
+                let seen = take_in_place(&reader, 2, 25);
+                if seen.received == 25 {
+                    seen.assert_adds_up(seen.last);
+                    joiners.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        let end = write_in_a_loop(&writer);
+        eprintln!("{end} samples in {TIME:?}");
+        writing.store(false, Ordering::Relaxed);
+        drop(writer);
+        in_place.join().unwrap().assert_adds_up(end);
+        holding.join().unwrap().assert_adds_up(end);
+        copying.join().unwrap().assert_adds_up(end);
+        let [whole, stale] = by_handles.join().unwrap();
+        assert!(whole > 20, "{whole} whole, {stale} stale, of {end}");
+        late.join().unwrap();
+        assert!(joiners.load(Ordering::Relaxed) > 0);
+        let line = child.line();
+        let [start, last, received, lost] =
+            line.split(' ').map(|n| n.parse().unwrap()).collect::<Vec<u64>>()[..]
+        else {
+            panic!("{line}");
+        };
+        Seen { start, last, received, lost }.assert_adds_up(end);
+    });
+}
+
+#[test]
+fn no_reader_of_a_segment_on_the_heap_sees_a_torn_sample() {
+    let segment = InMemorySlotAllocator::create(&options()).unwrap();
+    let writer = segment.writer().unwrap();
+    let readers = [1, MAX_HELD].map(|held| segment.open_reader(best_effort(held)).unwrap());
+    let index = segment.add_reader(&best_effort(1)).unwrap();
+    thread::scope(|scope| {
+        let [in_place, holding] = readers;
+        let by_handles = scope.spawn(|| {
+            let until = Instant::now() + TIME;
+            let mut whole = 0;
+            while Instant::now() < until {
+                let Some(handle) = segment.next_unread_slot(index).unwrap() else { continue };
+                if let Ok((_, bytes)) = segment.read_slot(handle) {
+                    assert_eq!(Some(check(&bytes)), handle.seq());
+                    whole += 1;
+                }
+                segment.mark_read(handle, index).unwrap();
+            }
+            whole
+        });
+        // The heap's segment has no end while it is here: they stop by themselves.
+        let in_place = scope.spawn(move || take_in_place(&in_place, 1, 50));
+        let holding = scope.spawn(move || take_in_place(&holding, MAX_HELD, 50));
+        write_in_a_loop(&writer);
+        for seen in [in_place.join().unwrap(), holding.join().unwrap()] {
+            seen.assert_adds_up(seen.last);
+        }
+        let whole: u64 = by_handles.join().unwrap();
+        assert!(whole > 20, "{whole} whole");
+    });
+}
