@@ -491,6 +491,9 @@ impl SlotReader {
     /// Looks whether the owner lives (one system call). A dead owner's last samples are still
     /// taken before [`SlotError::WriterLost`].
     pub fn probe_writer(&self) -> bool {
+        if self.check_process().is_err() {
+            return false;
+        }
         self.probed.set(Instant::now());
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
@@ -786,6 +789,7 @@ impl<'r> RawSample<'r> {
     ///
     /// Among peers that follow the protocol it does not change while this exists. A process of
     /// the same user could change it all the same: take no decision twice on a value read twice.
+    /// A forked child does not have this memory: there, looking at it ends the process.
     #[inline]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -799,8 +803,9 @@ impl<'r> RawSample<'r> {
     /// the sample: for a writer whose other readers this process does not trust.
     ///
     /// # Errors
-    /// [`SlotError::StaleHandle`] if it was rewritten meanwhile.
+    /// [`SlotError::StaleHandle`] if it was rewritten meanwhile, [`SlotError::Forked`].
     pub fn copy_checked(&self, into: &mut Vec<u8>) -> Result<(), SlotError> {
+        self.reader.check_process()?;
         into.resize(self.header.size as usize, 0);
         // SAFETY: as in `bytes`.
         let memory = unsafe { &*self.memory };
