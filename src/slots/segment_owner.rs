@@ -303,6 +303,10 @@ impl SegmentOwner {
         self.check_process()?;
         let mut hot = self.hot.lock();
         let hot = &mut *hot;
+        // Known after the payload was written: nobody else sees the zero pages it went to.
+        if hot.memory.is_poisoned() {
+            return Err(SlotError::Poisoned);
+        }
         if self.identity.history_depth != 0 {
             let (known, is_known) = hot.core.instances(&info.key_hash);
             if !is_known && known >= self.max_instances {

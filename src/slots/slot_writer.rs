@@ -203,8 +203,8 @@ impl Loan<'_> {
     /// Publishes the first `len` bytes. Wait-free but for the wake of sleeping readers.
     ///
     /// # Errors
-    /// [`SlotError::SampleTooLarge`], [`SlotError::TooManyInstances`], [`SlotError::Forked`]; the
-    /// loan is given back.
+    /// [`SlotError::SampleTooLarge`], [`SlotError::TooManyInstances`], [`SlotError::Poisoned`],
+    /// [`SlotError::Forked`]; the loan is given back.
     #[inline]
     pub fn commit(self, len: usize, info: &SampleInfo) -> Result<Committed, SlotError> {
         let capacity = self.writer.capacity;
