@@ -5,7 +5,7 @@ use super::{Incarnation, ReaderIndex};
 /// What happened to a reader of a segment, for its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnerEvent {
-    /// Admitted: commits cover it from sequence number `start` on.
+    /// Admitted: it gets the samples from sequence number `start` on.
     ReaderAttached {
         /// Its entry.
         reader: ReaderIndex,
@@ -15,6 +15,9 @@ pub enum OwnerEvent {
         start: u64,
         /// RTPS sequence number that goes with `start`.
         start_sn: i64,
+        /// The first sequence number whose commit covers it; what is between `start` and this is
+        /// history.
+        covered_from: u64,
     },
     /// A disconnected reader is covered again.
     ReaderReturned {

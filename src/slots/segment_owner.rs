@@ -191,8 +191,10 @@ impl SegmentOwner {
             if hot.core.connected().contains(reader) {
                 let start_sn = hot.last_sn.saturating_add(1);
                 let start = hot.core.head() + 1;
-                let guid = entry.guid;
-                service.tell(OwnerEvent::ReaderAttached { reader, guid, start, start_sn });
+                let (guid, covered_from) = (entry.guid, start);
+                let event =
+                    OwnerEvent::ReaderAttached { reader, guid, start, start_sn, covered_from };
+                service.tell(event);
             }
         }
     }
@@ -534,12 +536,13 @@ impl SegmentOwner {
         let blocking = entry.reliable && self.flow.waits_for_readers;
         let start_sn = hot.start_sn(history);
         let start = hot.core.admit(memory, reader, blocking, history, start_sn);
+        let (guid, covered_from) = (entry.guid, hot.core.head() + 1);
         if let Some(bell) = bell {
             hot.enter_bell(node, bell, reader, entry.bell_bit);
         }
         memory.fence(Ordering::SeqCst);
         hot.ring_reader(reader);
-        service.tell(OwnerEvent::ReaderAttached { reader, guid: entry.guid, start, start_sn });
+        service.tell(OwnerEvent::ReaderAttached { reader, guid, start, start_sn, covered_from });
     }
 
     fn bell(&self, node: u64, uid: u32) -> Option<Arc<RemoteBell>> {

@@ -4,14 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use super::held_sample::Protected;
 use super::memory::SegmentMemory;
 use super::owner_link::OwnerLink;
 use super::reader::{Looked, Taken};
 use super::segment_owner::SegmentOwner;
 use super::{
-    EntryStatus, Identity, NotServed, OwnerState, ReaderCore, ReaderEntry, ReaderIndex,
-    SampleHeader, SegmentFlags, SlotError, SlotWord, claim_entry, space_bell, take_leave,
-    withdraw_entry,
+    EntryStatus, HeldSample, Identity, NotServed, OwnerState, RawSample, ReaderCore, ReaderEntry,
+    ReaderIndex, ReaderRef, ReaderWatch, SegmentFlags, SlotError, SlotWord, claim_entry,
+    space_bell, take_leave, withdraw_entry,
 };
 use crate::liveness::{BitLease, Node, NodeId};
 use crate::shm::ProcessStamp;
@@ -218,7 +219,7 @@ impl SlotReader {
         Ok(reader)
     }
 
-    fn check_process(&self) -> Result<(), SlotError> {
+    pub(super) fn check_process(&self) -> Result<(), SlotError> {
         if self.stamp.is_current() { Ok(()) } else { Err(SlotError::Forked) }
     }
 
@@ -233,6 +234,21 @@ impl SlotReader {
     /// [`SlotError::Forked`].
     #[inline]
     pub fn take(&self) -> Result<Option<RawSample<'_>>, SlotError> {
+        Self::take_by(self)
+    }
+
+    /// As [`Self::take`], for a sample that keeps another handle to the reader than a reference.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    #[inline]
+    pub(crate) fn take_by<R: ReaderRef>(reader: R) -> Result<Option<HeldSample<R>>, SlotError> {
+        let protected = reader.take_protected()?;
+        Ok(protected.map(|protected| HeldSample::new(reader, protected)))
+    }
+
+    #[inline]
+    fn take_protected(&self) -> Result<Option<Protected>, SlotError> {
         self.check_process()?;
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
@@ -249,7 +265,7 @@ impl SlotReader {
                 }
                 match taken {
                     Taken::Sample(looked) => {
-                        return Ok(Some(RawSample::new(self, memory, looked)));
+                        return Ok(Some(Protected::new(memory, looked)));
                     }
                     Taken::Missed(missed) => state.missed(missed),
                     Taken::Nothing => {}
@@ -261,7 +277,7 @@ impl SlotReader {
 
     /// Everything but "the next sample is there".
     #[cold]
-    fn take_slow(&self, state: &mut State) -> Result<Option<RawSample<'_>>, SlotError> {
+    fn take_slow(&self, state: &mut State) -> Result<Option<Protected>, SlotError> {
         // Each turn either returns or has made progress (admitted, counted a gap, followed).
         for _ in 0..8 {
             let memory = Arc::clone(&state.attached.memory);
@@ -305,9 +321,10 @@ impl SlotReader {
                     return Err(SlotError::Evicted);
                 }
                 match core.rejoin(&*memory) {
+                    // Before the next sample the caller may want to know that it missed some.
                     Ok(true) => {
                         self.disconnections.set(self.disconnections.get() + 1);
-                        continue;
+                        return Ok(None);
                     }
                     Ok(false) => {
                         state.attached.ring_owner();
@@ -329,7 +346,7 @@ impl SlotReader {
                 space_bell::ring(&memory);
             }
             match taken {
-                Taken::Sample(looked) => return Ok(Some(RawSample::new(self, &memory, looked))),
+                Taken::Sample(looked) => return Ok(Some(Protected::new(&memory, looked))),
                 Taken::Missed(missed) => state.missed(missed),
                 Taken::Nothing if over => return self.writer_over(state),
                 Taken::Nothing => return Ok(None),
@@ -339,7 +356,7 @@ impl SlotReader {
     }
 
     /// The owner closed, died, or replaced its segment, and everything was taken.
-    fn writer_over(&self, state: &mut State) -> Result<Option<RawSample<'_>>, SlotError> {
+    fn writer_over(&self, state: &mut State) -> Result<Option<Protected>, SlotError> {
         let word = state.attached.memory.load(SlotWord::OwnerState, Ordering::Acquire);
         if OwnerState::of(word) == Some(OwnerState::Replaced)
             && let Some(follow) = &self.follow
@@ -356,7 +373,7 @@ impl SlotReader {
         &self,
         state: &mut State,
         attached: Attached,
-    ) -> Result<Option<RawSample<'_>>, SlotError> {
+    ) -> Result<Option<Protected>, SlotError> {
         let old = std::mem::replace(&mut state.attached, attached);
         state.owner_dead = false;
         let mut moved = None;
@@ -432,7 +449,7 @@ impl SlotReader {
         }
     }
 
-    fn release(&self, looked: Looked, memory: *const SegmentMemory) {
+    pub(super) fn release(&self, looked: Looked, memory: *const SegmentMemory) {
         if self.check_process().is_err() {
             return;
         }
@@ -687,6 +704,19 @@ impl SlotReader {
         self.state.borrow().attached.memory.load_owner().1
     }
 
+    /// A view of this attachment for other threads.
+    #[must_use]
+    pub fn watch(&self) -> ReaderWatch {
+        let state = self.state.borrow();
+        let index = match &state.service {
+            Service::Served(core) => Some(core.index()),
+            Service::Joining(index) => Some(*index),
+            Service::Over => None,
+        };
+        let uid = state.attached.owner.as_ref().map(OwnerLink::uid);
+        ReaderWatch::new(Arc::clone(&state.attached.memory), index, uid)
+    }
+
     /// Whether samples may be read in place: the owner runs as this user, or is trusted.
     #[inline]
     #[must_use]
@@ -748,80 +778,4 @@ pub(crate) fn claim(
 pub(crate) fn owner_is_over(memory: &SegmentMemory, owner_dead: bool) -> bool {
     let state = OwnerState::of(memory.load(SlotWord::OwnerState, Ordering::Acquire));
     owner_dead || matches!(state, Some(OwnerState::Closed | OwnerState::Replaced))
-}
-
-/// A sample in the segment, protected until it is dropped.
-#[derive(Debug)]
-pub struct RawSample<'r> {
-    reader: &'r SlotReader,
-    memory: *const SegmentMemory,
-    looked: Looked,
-    payload: *const u8,
-    header: SampleHeader,
-}
-
-impl<'r> RawSample<'r> {
-    #[inline]
-    fn new(reader: &'r SlotReader, memory: &Arc<SegmentMemory>, looked: Looked) -> Self {
-        Self {
-            reader,
-            memory: Arc::as_ptr(memory),
-            looked,
-            payload: memory.payload(looked.slot),
-            header: memory.load_header(looked.slot),
-        }
-    }
-
-    /// Its number in the segment.
-    #[must_use]
-    pub fn seq(&self) -> u64 {
-        self.looked.seq
-    }
-
-    /// Its metadata.
-    #[inline]
-    #[must_use]
-    pub fn header(&self) -> &SampleHeader {
-        &self.header
-    }
-
-    /// The payload in place.
-    ///
-    /// Among peers that follow the protocol it does not change while this exists. A process of
-    /// the same user could change it all the same: take no decision twice on a value read twice.
-    /// A forked child does not have this memory: there, looking at it ends the process.
-    #[inline]
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        // SAFETY: `size` is at most the slot's capacity (`load_header`), the mapping lives as long
-        // as the reader or its list of former incarnations, which this borrows, and the hazard or
-        // hold of this sample keeps the owner from writing to the slot.
-        unsafe { std::slice::from_raw_parts(self.payload, self.header.size as usize) }
-    }
-
-    /// Copies the payload out with accesses that may race, and checks that the slot still holds
-    /// the sample: for a writer whose other readers this process does not trust.
-    ///
-    /// # Errors
-    /// [`SlotError::StaleHandle`] if it was rewritten meanwhile, [`SlotError::Forked`].
-    pub fn copy_checked(&self, into: &mut Vec<u8>) -> Result<(), SlotError> {
-        self.reader.check_process()?;
-        into.resize(self.header.size as usize, 0);
-        // SAFETY: as in `bytes`.
-        let memory = unsafe { &*self.memory };
-        memory.copy_payload(self.looked.slot, into);
-        memory.fence(Ordering::Acquire);
-        if memory.load(SlotWord::Seq(self.looked.slot), Ordering::Relaxed) == self.looked.seq {
-            Ok(())
-        } else {
-            Err(SlotError::StaleHandle { slot: self.looked.slot.get(), seq: self.looked.seq })
-        }
-    }
-}
-
-impl Drop for RawSample<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.reader.release(self.looked, self.memory);
-    }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::segment_owner::{Reserved, SegmentOwner};
 use super::{
-    EntryStatus, Identity, Incarnation, InstanceKey, OwnerEvent, ReaderEntry, ReaderIndex,
-    ReaderSet, SlotError, SlotIndex,
+    EntryStatus, Identity, Incarnation, InstanceKey, OwnerEvent, OwnerHandle, ReaderEntry,
+    ReaderIndex, ReaderSet, SlotError, SlotIndex,
 };
 
 /// What a sample is published with. The default is a sample of a topic without key, numbered by
@@ -137,6 +137,12 @@ impl SlotWriter {
     #[must_use]
     pub fn head(&self) -> u64 {
         self.owner.head()
+    }
+
+    /// What other threads may do.
+    #[must_use]
+    pub fn handle(&self) -> OwnerHandle {
+        OwnerHandle::new(&self.owner)
     }
 
     /// Readers that are known: index, status, and what they say of themselves.
