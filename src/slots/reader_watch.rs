@@ -49,12 +49,13 @@ impl ReaderWatch {
         .find(|status| *status as u64 == state & 0xff)
     }
 
-    /// The RTPS sequence number from which on the owner serves the reader through the segment, if it
-    /// is admitted.
+    /// While the reader is admitted: its epoch, which is another one after each return, and the RTPS
+    /// sequence number from which on the owner serves it through the segment.
     #[must_use]
-    pub fn start_sn(&self) -> Option<i64> {
+    pub fn served(&self) -> Option<(u64, i64)> {
         let index = self.index.filter(|_| self.status() == Some(EntryStatus::Admitted))?;
-        Some(self.memory.load(SlotWord::StartSn(index), Ordering::Relaxed) as i64)
+        let epoch = self.memory.load(SlotWord::State(index), Ordering::Acquire) >> 8;
+        Some((epoch, self.memory.load(SlotWord::StartSn(index), Ordering::Relaxed) as i64))
     }
 
     /// Which owner of the segment serves: each adoption starts the next epoch.

@@ -1,2 +1,50 @@
-//! The plugin: writers to segments, readers to attachments, matching, events.
+//! The plugin: DDS writers as segments, DDS readers attached to them, whatever the host.
+//!
+//! | file | what |
+//! |---|---|
+//! | `transport`, `builder`, `config`, `error` | [`ShmTransport`]: what a host makes, and tells of others |
+//! | `writer`, `writer_shared` | [`ShmWriter`]: who reads it, covered sets, locator |
+//! | `reader`, `reader_shared`, `attachment`, `link`, `sample`, `stable_vec` | [`ShmReader`]: takes from many writers |
+//! | `matching`, `duty` | who matches whom, and what is left to the host; no I/O |
+//! | `switch` | between network and shared memory, nothing lost and nothing twice; no I/O |
+//! | `segment_plan` | QoS as flow policy and size of a segment; no I/O |
+//! | `embedded`, `announcement` | [`EmbeddedParticipant`]: the transport with discovery of our own |
+//! | `reachability`, `event` | by which way, why not, and what happened |
+//!
+//! QoS and switching: `spec-notes/qos.md`.
 #![forbid(unsafe_code)]
+
+mod announcement;
+mod attachment;
+mod builder;
+mod config;
+mod duty;
+mod embedded;
+mod error;
+mod event;
+mod link;
+mod matching;
+mod reachability;
+mod reader;
+mod reader_shared;
+mod sample;
+mod segment_plan;
+mod stable_vec;
+mod switch;
+#[expect(clippy::module_inception, reason = "the structure after which the room is named")]
+mod transport;
+mod writer;
+mod writer_shared;
+
+pub use builder::ShmTransportBuilder;
+pub use config::{ReaderConfig, WriterConfig};
+pub use duty::HostDuty;
+pub use embedded::EmbeddedParticipant;
+pub use error::TransportError;
+pub use event::{ReaderLoss, TransportEvent, TransportEvents};
+pub use reachability::{Mismatch, NetworkReason, Reachability, TypeHashMismatch};
+pub use reader::{ReaderHandle, ShmReader};
+pub use sample::ShmSample;
+pub use switch::{Switch, Verdict};
+pub use transport::ShmTransport;
+pub use writer::{ShmLoan, ShmWriter, WriterHandle};

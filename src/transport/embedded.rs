@@ -1,0 +1,157 @@
+//! A participant of our own: discovery and transport together, with no DDS installed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+
+use super::announcement::Announcement;
+use super::config::{ReaderConfig, WriterConfig};
+use super::error::TransportError;
+use super::event::TransportEvents;
+use super::matching::LocalEndpoint;
+use super::reader::ShmReader;
+use super::transport::{ShmTransport, endpoint_data};
+use super::writer::ShmWriter;
+use crate::discovery::{DiscoveryEvent, EndpointDirectory, announce_reader_version};
+use crate::wire::EndpointRole;
+
+/// A transport that is told of others by a directory (SPDP and SEDP, or the registry), and whose
+/// endpoints are announced there.
+///
+/// One thread follows the directory; it sleeps while nothing happens. Endpoints can outlive this: then
+/// they hear of nobody new.
+pub struct EmbeddedParticipant {
+    transport: ShmTransport,
+    directory: Arc<dyn EndpointDirectory>,
+    follower: Follower,
+}
+
+impl EmbeddedParticipant {
+    /// A participant over a directory. `transport` has the GUID prefix under which its endpoints are
+    /// announced there.
+    ///
+    /// # Errors
+    /// [`TransportError::Thread`].
+    pub fn over(
+        directory: Arc<dyn EndpointDirectory>,
+        transport: ShmTransport,
+    ) -> Result<Self, TransportError> {
+        let follower = Follower::start(Arc::clone(&directory), transport.clone())?;
+        Ok(Self { transport, directory, follower })
+    }
+
+    /// The transport.
+    #[must_use]
+    pub fn transport(&self) -> &ShmTransport {
+        &self.transport
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Arc<dyn EndpointDirectory> {
+        &self.directory
+    }
+
+    /// What happens to its endpoints. All receivers share the events.
+    #[must_use]
+    pub fn events(&self) -> TransportEvents {
+        self.transport.events()
+    }
+
+    /// Makes a writer, and announces it with its locator. Withdrawn when it is dropped.
+    ///
+    /// # Errors
+    /// As [`ShmTransport::create_writer`]; [`TransportError::Discovery`] if it cannot be announced.
+    pub fn create_writer(&self, config: WriterConfig) -> Result<ShmWriter, TransportError> {
+        let (topic, type_name) = (config.topic.clone(), config.type_name.clone());
+        let qos = config.qos.clone();
+        let mut writer = self.transport.create_writer(config)?;
+        let (guid, role) = (writer.guid(), EndpointRole::Writer);
+        let data = endpoint_data(&LocalEndpoint { guid, role, topic, type_name, qos });
+        let directory = Arc::clone(&self.directory);
+        let locator = Some(writer.locator());
+        writer.announce(Announcement::make(directory, data, locator)?);
+        Ok(writer)
+    }
+
+    /// Makes a reader, and announces it. Withdrawn when it is dropped.
+    ///
+    /// # Errors
+    /// As [`ShmTransport::create_reader`]; [`TransportError::Discovery`] if it cannot be announced.
+    pub fn create_reader(&self, config: ReaderConfig) -> Result<ShmReader, TransportError> {
+        let (topic, type_name) = (config.topic.clone(), config.type_name.clone());
+        let qos = config.qos.clone();
+        let mut reader = self.transport.create_reader(config)?;
+        let (guid, role) = (reader.guid(), EndpointRole::Reader);
+        let mut data = endpoint_data(&LocalEndpoint { guid, role, topic, type_name, qos });
+        announce_reader_version(&mut data);
+        let directory = Arc::clone(&self.directory);
+        reader.announce(Announcement::make(directory, data, None)?);
+        Ok(reader)
+    }
+}
+
+impl fmt::Debug for EmbeddedParticipant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedParticipant")
+            .field("transport", &self.transport)
+            .field("follower", &self.follower)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The thread that hands the events of a directory to a transport.
+#[derive(Debug)]
+struct Follower {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Follower {
+    fn start(
+        directory: Arc<dyn EndpointDirectory>,
+        transport: ShmTransport,
+    ) -> Result<Self, TransportError> {
+        let (stop, stopped) = bounded(0);
+        let name = "dds-shm-follow".to_owned();
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || follow(&*directory, &transport, &stopped))
+            .map_err(TransportError::Thread)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+fn follow(directory: &dyn EndpointDirectory, transport: &ShmTransport, stopped: &Receiver<()>) {
+    let events = directory.events();
+    let mut dropped = 0;
+    loop {
+        let event: DiscoveryEvent = select! {
+            recv(stopped) -> _ => return,
+            recv(events) -> event => match event {
+                Ok(event) => event,
+                Err(_) => return,
+            },
+        };
+        transport.apply(event);
+        let now = directory.dropped_events();
+        if now != dropped {
+            dropped = now;
+            tracing::warn!(dropped, "events of discovery were dropped: asking for what there is");
+            transport.resync(directory);
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that follows discovery panicked");
+        }
+    }
+}

@@ -1,0 +1,574 @@
+//! One DDS reader: takes from the segments of many writers.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::announcement::Announcement;
+use super::attachment::{Attachment, Phase};
+use super::event::TransportEvent;
+use super::link::LinkState;
+use super::reachability::{NetworkReason, Reachability};
+use super::reader_shared::ReaderShared;
+use super::sample::{Payload, ShmSample};
+use super::stable_vec::StableVec;
+use super::switch::Verdict;
+use super::transport::Registration;
+use crate::discovery::RemoteEndpoint;
+use crate::shm::realtime_ns;
+use crate::slots::{EntryStatus, HeldSample, Losses, SlotError, SlotReader};
+use crate::wire::Guid;
+
+/// How long a waiting reader spins before it goes to sleep.
+const SPIN: Duration = Duration::from_micros(20);
+/// How long it sleeps at most without looking by itself.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+type AttachmentCell = RefCell<Option<Attachment>>;
+
+/// A DDS reader that takes samples from the segments of its matched writers. `Send`, not `Sync`: one
+/// thread at a time.
+///
+/// Samples of one writer come in the order of their sequence numbers; writers take turns. What is not
+/// reachable through shared memory is told by [`Self::reachability`] and by events.
+#[derive(Debug)]
+pub struct ShmReader {
+    /// First, so that others are told before the rest goes.
+    registration: Registration,
+    cells: StableVec<AttachmentCell>,
+    /// Which cell is asked first.
+    next: Cell<usize>,
+    /// Losses of attachments that are over.
+    past_losses: Cell<Losses>,
+    /// Samples whose LIFESPAN was over.
+    expired: Cell<u64>,
+    /// Attachments are over and could not be removed, because samples of them are in use.
+    has_ruins: Cell<bool>,
+    shared: Arc<ReaderShared>,
+}
+
+/// What other threads may do with a reader: ask, and tell it of the network. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ReaderHandle(Arc<ReaderShared>);
+
+impl ReaderHandle {
+    pub(crate) fn new(shared: Arc<ReaderShared>) -> Self {
+        Self(shared)
+    }
+
+    /// Its GUID.
+    #[must_use]
+    pub fn guid(&self) -> Guid {
+        self.0.guid
+    }
+
+    /// By which way samples of a writer come, and why not through shared memory.
+    #[must_use]
+    pub fn reachability(&self, writer: Guid) -> Reachability {
+        self.0.reachability(writer)
+    }
+
+    /// The writers that match, and by which way their samples come.
+    #[must_use]
+    pub fn writers(&self) -> Vec<(Guid, Reachability)> {
+        self.0.writers()
+    }
+
+    /// What is announced of a writer that matches.
+    #[must_use]
+    pub fn announced(&self, writer: Guid) -> Option<Arc<RemoteEndpoint>> {
+        self.0.announced(writer)
+    }
+
+    /// A sample of a writer has come by network: is it new to this reader?
+    ///
+    /// For each sample that comes by network, in the order of their sequence numbers, before it is
+    /// given to the application. Of a writer that is not known every sample is new.
+    pub fn network_sample(&self, writer: Guid, sn: i64) -> Verdict {
+        self.0.network_sample(writer, sn)
+    }
+
+    /// No more samples below [`Self::start_sn`] come by network: from now on samples are taken from the
+    /// writer's segment. Needed only for a RELIABLE reader with a network path.
+    pub fn network_part_complete(&self, writer: Guid) {
+        self.0.network_part_complete(writer);
+    }
+
+    /// RTPS sequence number of the first sample that comes through the writer's segment, while it
+    /// serves this reader.
+    #[must_use]
+    pub fn start_sn(&self, writer: Guid) -> Option<i64> {
+        self.0.start_sn(writer)
+    }
+}
+
+/// What became of a sample that was taken from a segment.
+enum Fate<'r> {
+    Deliver(ShmSample<'r>),
+    /// Came before, or too late: the next one.
+    Pass,
+}
+
+impl ShmReader {
+    pub(crate) fn new(shared: Arc<ReaderShared>, registration: Registration) -> Self {
+        Self {
+            cells: StableVec::new(),
+            next: Cell::new(0),
+            past_losses: Cell::new(Losses::default()),
+            expired: Cell::new(0),
+            has_ruins: Cell::new(false),
+            shared,
+            registration,
+        }
+    }
+
+    /// Its GUID.
+    #[must_use]
+    pub fn guid(&self) -> Guid {
+        self.shared.guid
+    }
+
+    /// Its topic.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.shared.topic
+    }
+
+    /// A handle for other threads.
+    #[must_use]
+    pub fn handle(&self) -> ReaderHandle {
+        ReaderHandle::new(Arc::clone(&self.shared))
+    }
+
+    /// By which way samples of a writer come, and why not through shared memory.
+    #[must_use]
+    pub fn reachability(&self, writer: Guid) -> Reachability {
+        self.shared.reachability(writer)
+    }
+
+    /// Has the announcement end with the reader.
+    pub(crate) fn announce(&mut self, announcement: Announcement) {
+        self.registration.announcement = Some(Arc::new(announcement));
+    }
+
+    /// Takes the next sample. `Ok(None)`: nothing new now. Never blocks.
+    ///
+    /// Several samples can be in use at once, up to `max_held` of each writer, and be dropped in any
+    /// order.
+    ///
+    /// # Errors
+    /// [`SlotError::TooManyHeld`] if the only writers with more samples are those of which too many
+    /// are in use; [`SlotError::Forked`].
+    #[inline]
+    pub fn take(&self) -> Result<Option<ShmSample<'_>>, SlotError> {
+        if self.shared.has_changed() {
+            self.apply_changes();
+        }
+        let count = self.cells.len();
+        let mut index = self.next.get();
+        let mut held = None;
+        for _ in 0..count {
+            if index >= count {
+                index = 0;
+            }
+            let Some(cell) = self.cells.get(index) else { break };
+            index += 1;
+            match self.take_from(cell) {
+                Ok(Some(sample)) => {
+                    self.next.set(index);
+                    return Ok(Some(sample));
+                }
+                Ok(None) => {}
+                Err(error @ SlotError::TooManyHeld { .. }) => held = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if self.has_ruins.get() {
+            self.clear_ruins();
+        }
+        held.map_or(Ok(None), Err)
+    }
+
+    #[inline]
+    fn take_from<'r>(
+        &'r self,
+        cell: &'r AttachmentCell,
+    ) -> Result<Option<ShmSample<'r>>, SlotError> {
+        let Ok(attachment) = Ref::filter_map(cell.borrow(), Option::as_ref) else {
+            return Ok(None);
+        };
+        loop {
+            if attachment.phase.get() != Phase::Settled && !self.may_take(&attachment) {
+                return Ok(None);
+            }
+            let slots = Ref::map(Ref::clone(&attachment), |attachment| &attachment.slots);
+            match SlotReader::take_by(slots) {
+                Ok(Some(sample)) => match self.judge(&attachment, sample)? {
+                    Fate::Deliver(sample) => return Ok(Some(sample)),
+                    Fate::Pass => {}
+                },
+                Ok(None) => {
+                    if self.found_nothing(&attachment) {
+                        continue;
+                    }
+                    if attachment.phase.get() == Phase::Over {
+                        drop(attachment);
+                        self.clear(cell);
+                    }
+                    return Ok(None);
+                }
+                Err(error @ (SlotError::TooManyHeld { .. } | SlotError::Forked)) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    self.end(&attachment, &error);
+                    drop(attachment);
+                    self.clear(cell);
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// What becomes of a sample: nearly always the first line of it.
+    #[inline]
+    fn judge<'r>(
+        &self,
+        attachment: &Attachment,
+        sample: HeldSample<Ref<'r, SlotReader>>,
+    ) -> Result<Fate<'r>, SlotError> {
+        let seq = sample.seq();
+        let is_plain = attachment.phase.get() == Phase::Settled
+            && seq == attachment.link.last_seq().wrapping_add(1)
+            && sample.header().owner_epoch == attachment.epoch.get()
+            && attachment.lifespan.get().is_none();
+        if !is_plain && !self.is_to_be_delivered(attachment, &sample) {
+            return Ok(Fate::Pass);
+        }
+        attachment.link.took(seq, sample.header().sn);
+        let writer = attachment.writer.get();
+        if attachment.in_place {
+            return Ok(Fate::Deliver(ShmSample { writer, payload: Payload::InPlace(sample) }));
+        }
+        let mut bytes = Vec::new();
+        match sample.copy_checked(&mut bytes) {
+            Ok(()) => {
+                let payload = Payload::Copied { seq, header: *sample.header(), bytes };
+                Ok(Fate::Deliver(ShmSample { writer, payload }))
+            }
+            Err(_) => {
+                // Another reader of the segment broke the protocol; this sample is lost.
+                let losses = Losses { lost: 1, replaced: 0 };
+                self.count_past(losses);
+                attachment.link.lose(self.shared.guid, losses, &self.shared.events);
+                Ok(Fate::Pass)
+            }
+        }
+    }
+
+    /// Everything but "the next sample of a writer that is settled".
+    #[cold]
+    fn is_to_be_delivered(
+        &self,
+        attachment: &Attachment,
+        sample: &HeldSample<Ref<'_, SlotReader>>,
+    ) -> bool {
+        let header = sample.header();
+        if sample.seq() <= attachment.skip_through {
+            return false;
+        }
+        if header.owner_epoch != attachment.epoch.get() {
+            self.meet_epoch(attachment, header.owner_epoch);
+        }
+        if attachment.phase.get() != Phase::Settled {
+            let (verdict, is_settled) =
+                self.shared.judge(&attachment.link, header.owner_epoch, header.sn);
+            if is_settled {
+                attachment.phase.set(Phase::Settled);
+            }
+            if verdict == Verdict::Double {
+                return false;
+            }
+        }
+        self.note_losses(attachment);
+        attachment.pardons.set(false);
+        if let Some(lifespan) = attachment.lifespan.get()
+            && header.source_timestamp != 0
+            && realtime_ns().saturating_sub(header.source_timestamp) > lifespan
+        {
+            self.expired.set(self.expired.get() + 1);
+            attachment.link.took(sample.seq(), header.sn);
+            return false;
+        }
+        true
+    }
+
+    /// A sample of another owner than the last one's.
+    fn meet_epoch(&self, attachment: &Attachment, epoch: u32) {
+        if epoch > attachment.epoch.get() {
+            // Adopted while it was read: the new owner says who it is.
+            attachment.epoch.set(epoch);
+            attachment.writer.set(Guid::from_bytes(attachment.slots.writer_guid()));
+        } else if !attachment.told_former.replace(true) {
+            self.shared.events.tell(TransportEvent::FormerIncarnation {
+                reader: self.shared.guid,
+                writer: attachment.writer.get(),
+                owner_epoch: epoch,
+            });
+        }
+    }
+
+    /// Whether samples may be taken from an attachment that is not settled.
+    #[cold]
+    fn may_take(&self, attachment: &Attachment) -> bool {
+        match attachment.phase.get() {
+            Phase::Switching | Phase::Settled => true,
+            Phase::Over => false,
+            // The writer is gone: what is there is all there will be.
+            Phase::Waiting if attachment.link.state() == LinkState::Retiring => {
+                attachment.phase.set(Phase::Switching);
+                true
+            }
+            Phase::Waiting => false,
+            Phase::Joining => {
+                if attachment.link.watch().status() == Some(EntryStatus::Admitted) {
+                    self.enter(attachment);
+                    return attachment.phase.get() != Phase::Waiting;
+                }
+                // Refused, or its writer is gone: the take says so.
+                true
+            }
+        }
+    }
+
+    /// The owner serves the attachment, for the first time or again.
+    fn enter(&self, attachment: &Attachment) {
+        let standing = self.shared.sync(&attachment.link);
+        if !standing.is_served {
+            return;
+        }
+        attachment.epoch.set(attachment.link.watch().owner_epoch());
+        attachment.phase.set(if standing.waits_for_network {
+            Phase::Waiting
+        } else if standing.is_settled {
+            Phase::Settled
+        } else {
+            Phase::Switching
+        });
+    }
+
+    /// There is no sample. True: look again.
+    fn found_nothing(&self, attachment: &Attachment) -> bool {
+        let disconnections = attachment.slots.disconnections();
+        if attachment.disconnections.replace(disconnections) != disconnections {
+            // What went by meanwhile, the host sends again, if it can.
+            attachment.pardons.set(self.shared.network_path);
+            self.enter(attachment);
+            return attachment.phase.get() != Phase::Waiting;
+        }
+        self.note_losses(attachment);
+        if attachment.link.state() == LinkState::Retiring {
+            self.end(attachment, &SlotError::WriterLost);
+        }
+        false
+    }
+
+    /// Counts what went by since the last look.
+    fn note_losses(&self, attachment: &Attachment) {
+        let now = attachment.slots.losses();
+        let before = attachment.losses.replace(now);
+        if now == before {
+            return;
+        }
+        let losses =
+            Losses { lost: now.lost - before.lost, replaced: now.replaced - before.replaced };
+        if attachment.pardons.get() {
+            return;
+        }
+        self.count_past(losses);
+        attachment.link.lose(self.shared.guid, losses, &self.shared.events);
+    }
+
+    fn count_past(&self, losses: Losses) {
+        let past = self.past_losses.get();
+        self.past_losses.set(Losses {
+            lost: past.lost + losses.lost,
+            replaced: past.replaced + losses.replaced,
+        });
+    }
+
+    /// Gives an attachment up.
+    #[cold]
+    fn end(&self, attachment: &Attachment, error: &SlotError) {
+        self.note_losses(attachment);
+        let path = || attachment.link.path.clone();
+        // Whether the writer can still be there, so that another attempt makes sense.
+        let (reason, again) = match error {
+            SlotError::WriterLost => (NetworkReason::WriterLost, true),
+            SlotError::Evicted => {
+                let error = error.to_string();
+                (NetworkReason::CannotAttach { path: path(), error }, true)
+            }
+            SlotError::Refused => (NetworkReason::Refused, false),
+            SlotError::Poisoned => (NetworkReason::Damaged, false),
+            error => {
+                let error = error.to_string();
+                (NetworkReason::CannotAttach { path: path(), error }, false)
+            }
+        };
+        attachment.phase.set(Phase::Over);
+        self.shared.ended(&attachment.link, &reason, again);
+    }
+
+    /// Removes an attachment that is over, unless samples of it are in use: then later.
+    fn clear(&self, cell: &AttachmentCell) {
+        match cell.try_borrow_mut() {
+            Ok(mut attachment) => *attachment = None,
+            Err(_) => self.has_ruins.set(true),
+        }
+    }
+
+    /// Removes attachments that were over when samples of them were still in use.
+    #[cold]
+    fn clear_ruins(&self) {
+        self.has_ruins.set(false);
+        for cell in self.cells.iter() {
+            let is_over = |attachment: &Attachment| attachment.phase.get() == Phase::Over;
+            if cell.borrow().as_ref().is_some_and(is_over) {
+                self.clear(cell);
+            }
+        }
+    }
+
+    /// Does what other threads left to this one.
+    #[cold]
+    fn apply_changes(&self) {
+        for attachment in self.shared.take_inbox() {
+            self.place(attachment);
+        }
+        for cell in self.cells.iter() {
+            if let Some(attachment) = &*cell.borrow() {
+                self.apply_changes_to(attachment);
+            }
+        }
+    }
+
+    fn apply_changes_to(&self, attachment: &Attachment) {
+        let link = &attachment.link;
+        if link.is_orphan.swap(false, Ordering::AcqRel) {
+            attachment.slots.probe_writer();
+        }
+        if link.is_stale.load(Ordering::Acquire) {
+            let incarnation = attachment.slots.identity().incarnation;
+            if incarnation != link.incarnation() {
+                link.renew(incarnation, attachment.slots.watch());
+                link.is_stale.store(false, Ordering::Release);
+            }
+        }
+        attachment.writer.set(link.writer());
+        if let Some(remote) = self.shared.announced(link.writer()) {
+            attachment.lifespan.set(lifespan_ns(&remote));
+        }
+        if attachment.phase.get() == Phase::Waiting {
+            self.enter(attachment);
+        }
+    }
+
+    fn place(&self, attachment: Attachment) {
+        let free = self
+            .cells
+            .iter()
+            .find(|cell| cell.try_borrow().is_ok_and(|attachment| attachment.is_none()));
+        match free.or_else(|| self.cells.push_default()) {
+            Some(cell) => *cell.borrow_mut() = Some(attachment),
+            None => tracing::error!(reader = %self.shared.guid, "too many writers"),
+        }
+    }
+
+    /// Waits until a take may have something to say, at most `timeout`. True if it may.
+    ///
+    /// Spins for some microseconds, then sleeps on the node's bell.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let started = Instant::now();
+        let spin = SPIN.min(timeout);
+        loop {
+            for _ in 0..32 {
+                if self.is_ready() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if started.elapsed() >= spin {
+                break;
+            }
+        }
+        let mut longest = LOOK_EVERY;
+        for cell in self.cells.iter() {
+            if let Some(attachment) = &*cell.borrow() {
+                attachment.slots.settle();
+                longest = longest.min(attachment.slots.sleep_at_most());
+            }
+        }
+        loop {
+            let left = timeout.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return self.is_ready();
+            }
+            match self.shared.node.bell().wait(left.min(longest), || self.is_ready()) {
+                Ok(true) => return true,
+                Ok(false) => {}
+                // Forked: the take says so.
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// Whether a take may have something to say.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.shared.has_changed()
+            || self.cells.iter().any(|cell| match &*cell.borrow() {
+                Some(attachment) => {
+                    !matches!(attachment.phase.get(), Phase::Waiting | Phase::Over)
+                        && attachment.slots.is_ready()
+                }
+                None => false,
+            })
+    }
+
+    /// Takes the next sample, waiting up to `timeout` for one. `Ok(None)`: none came.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_within(&self, timeout: Duration) -> Result<Option<ShmSample<'_>>, SlotError> {
+        let started = Instant::now();
+        loop {
+            if let Some(sample) = self.take()? {
+                return Ok(Some(sample));
+            }
+            let left = timeout.saturating_sub(started.elapsed());
+            if left.is_zero() || !self.wait(left) {
+                return self.take();
+            }
+        }
+    }
+
+    /// What went by this reader since it was made, of all writers together.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        self.past_losses.get()
+    }
+
+    /// How many samples were dropped because their LIFESPAN was over.
+    #[must_use]
+    pub fn expired(&self) -> u64 {
+        self.expired.get()
+    }
+}
+
+/// LIFESPAN of a writer in nanoseconds, if it is finite.
+pub(crate) fn lifespan_ns(remote: &RemoteEndpoint) -> Option<i64> {
+    let lifespan = remote.data.qos.lifespan.duration.to_std()?;
+    Some(i64::try_from(lifespan.as_nanos()).unwrap_or(i64::MAX))
+}
