@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::ShmTransport;
 use super::error::TransportError;
 use super::segment_plan::PlanDefaults;
-use crate::discovery::LocatorPolicy;
+use crate::discovery::{LocatorPolicy, RegistrySweeper};
 use crate::liveness::{Node, NodeOptions, RuntimeDir};
 use crate::slots::Sharing;
 use crate::wire::GuidPrefix;
@@ -63,7 +63,8 @@ impl ShmTransportBuilder {
         self
     }
 
-    /// How the node is made, if it is made here.
+    /// How the node is made, if it is made here. By default as [`NodeOptions::default`], with a janitor
+    /// that sweeps the registry, too.
     pub fn node_options(mut self, options: NodeOptions) -> Self {
         self.node_options = Some(options);
         self
@@ -140,7 +141,10 @@ impl ShmTransportBuilder {
                     Some(dir) => dir,
                     None => RuntimeDir::of_process()?,
                 };
-                Node::new(&dir, self.node_options.take().unwrap_or_default())?
+                Node::new(
+                    &dir,
+                    self.node_options.take().unwrap_or_else(|| default_node(self.plan.sharing)),
+                )?
             }
         };
         let policy = self
@@ -149,4 +153,14 @@ impl ShmTransportBuilder {
             .fold(LocatorPolicy::new(node.dir().path()), |policy, path| policy.allow(path));
         ShmTransport::start(self, node, policy)
     }
+}
+
+fn default_node(sharing: Sharing) -> NodeOptions {
+    // Who may read the segments is also to be able to ring.
+    let group_access = sharing != Sharing::Owner;
+    let mut options = NodeOptions { group_access, ..NodeOptions::default() };
+    if let Some(janitor) = &mut options.janitor {
+        janitor.helpers.push(Arc::new(RegistrySweeper));
+    }
+    options
 }

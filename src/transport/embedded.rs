@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::announcement::Announcement;
+use super::builder::ShmTransportBuilder;
 use super::config::{ReaderConfig, WriterConfig};
 use super::error::TransportError;
 use super::event::TransportEvents;
@@ -14,7 +15,10 @@ use super::matching::LocalEndpoint;
 use super::reader::ShmReader;
 use super::transport::{ShmTransport, endpoint_data};
 use super::writer::ShmWriter;
-use crate::discovery::{DiscoveryEvent, EndpointDirectory, announce_reader_version};
+use crate::discovery::{
+    DiscoveryEvent, EndpointDirectory, Participant, ParticipantConfig, announce_reader_version,
+};
+use crate::liveness::spawn_quiet;
 use crate::wire::EndpointRole;
 
 /// A transport that is told of others by a directory (SPDP and SEDP, or the registry), and whose
@@ -22,6 +26,22 @@ use crate::wire::EndpointRole;
 ///
 /// One thread follows the directory; it sleeps while nothing happens. Endpoints can outlive this: then
 /// they hear of nobody new.
+///
+/// ```no_run
+/// use dds_shm::FlatStruct;
+/// use dds_shm::discovery::ParticipantConfig;
+/// use dds_shm::transport::{EmbeddedParticipant, WriterConfig};
+///
+/// #[derive(Clone, Copy, FlatStruct)]
+/// #[repr(C)]
+/// struct Pose { x: f64, y: f64, z: f64 }
+///
+/// let participant = EmbeddedParticipant::start(ParticipantConfig::new(0), |options| options)?;
+/// let writer = participant.create_writer(WriterConfig::of::<Pose>("Pose"))?;
+/// writer.wait_for_readers(1, std::time::Duration::from_secs(60));
+/// writer.write(&[0; 24], &Default::default())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct EmbeddedParticipant {
     transport: ShmTransport,
     directory: Arc<dyn EndpointDirectory>,
@@ -29,6 +49,23 @@ pub struct EmbeddedParticipant {
 }
 
 impl EmbeddedParticipant {
+    /// A participant that speaks SPDP and SEDP over UDP. Its own writers and readers match each other,
+    /// too. `options`: what the transport is to have beside the defaults.
+    ///
+    /// # Errors
+    /// [`TransportError::Discovery`] if there are no sockets, [`TransportError::Liveness`] if shared
+    /// memory cannot be used, [`TransportError::Thread`].
+    pub fn start(
+        config: ParticipantConfig,
+        options: impl FnOnce(ShmTransportBuilder) -> ShmTransportBuilder,
+    ) -> Result<Self, TransportError> {
+        let domain_id = config.domain_id;
+        let participant = Participant::start(config)?;
+        let builder = ShmTransport::builder(domain_id, participant.guid_prefix()).match_own(true);
+        let transport = options(builder).build()?;
+        Self::over(Arc::new(participant), transport)
+    }
+
     /// A participant over a directory. `transport` has the GUID prefix under which its endpoints are
     /// announced there.
     ///
@@ -115,11 +152,9 @@ impl Follower {
         transport: ShmTransport,
     ) -> Result<Self, TransportError> {
         let (stop, stopped) = bounded(0);
-        let name = "dds-shm-follow".to_owned();
-        let thread = std::thread::Builder::new()
-            .name(name)
-            .spawn(move || follow(&*directory, &transport, &stopped))
-            .map_err(TransportError::Thread)?;
+        let run = move || follow(&*directory, &transport, &stopped);
+        let thread =
+            spawn_quiet("dds-shm-follow".to_owned(), run).map_err(TransportError::Thread)?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }

@@ -1,7 +1,6 @@
 //! The plugin: endpoints of a participant, and what its host tells of others.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
@@ -21,12 +20,12 @@ use super::segment_plan::plan_segment;
 use super::writer::{ShmWriter, WriterHandle};
 use super::writer_shared::{LocatorParts, WriterShared};
 use crate::discovery::{
-    DiscoveryEvent, EndpointDirectory, HostIdentity, HostNames, LocatorPolicy, LossReason,
-    RemoteEndpoint, SHM_VERSION, SegmentFormat, ShmLocator,
+    DiscoveryError, DiscoveryEvent, EndpointDirectory, HostIdentity, HostNames, LocatorPolicy,
+    LossReason, RemoteEndpoint, SHM_VERSION, SegmentFormat, ShmLocator, qos_digest,
 };
 use crate::liveness::{Node, Serve, Serviced};
 use crate::slots::{Incarnation, PosixSlotAllocator, ReaderOptions, SlotError, SlotReader};
-use crate::wire::qos::{Durability, EndpointQos};
+use crate::wire::qos::Durability;
 use crate::wire::{EndpointData, EndpointRole, EntityId, Guid, GuidPrefix, VendorId};
 
 /// The endpoints that one participant of a host has in shared memory.
@@ -218,7 +217,8 @@ impl ShmTransport {
             guid: guid.to_bytes(),
             reliable: config.qos.reliability.is_reliable(),
             wants_history: config.qos.durability >= Durability::TransientLocal,
-            qos_digest: qos_digest(&config.qos),
+            qos_digest: qos_digest(EndpointRole::Reader, &config.qos)
+                .map_err(DiscoveryError::from)?,
             max_held: config.max_held,
             trust_other_users: config.trust_other_users,
         };
@@ -616,11 +616,4 @@ pub(crate) fn endpoint_data(local: &LocalEndpoint) -> EndpointData {
         EndpointData::new(local.role, local.guid, local.topic.as_str(), local.type_name.as_str());
     data.qos = local.qos.clone();
     data
-}
-
-/// A number that tells QoS apart, for people who look at a reader table.
-fn qos_digest(qos: &EndpointQos) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    qos.hash(&mut hasher);
-    hasher.finish()
 }
