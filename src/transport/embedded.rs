@@ -11,15 +11,12 @@ use super::builder::ShmTransportBuilder;
 use super::config::{ReaderConfig, WriterConfig};
 use super::error::TransportError;
 use super::event::TransportEvents;
-use super::matching::LocalEndpoint;
 use super::reader::ShmReader;
-use super::transport::{ShmTransport, endpoint_data};
+use super::transport::ShmTransport;
 use super::writer::ShmWriter;
-use crate::discovery::{
-    DiscoveryEvent, EndpointDirectory, Participant, ParticipantConfig, announce_reader_version,
-};
+use crate::discovery::{DiscoveryEvent, EndpointDirectory, Participant, ParticipantConfig};
 use crate::liveness::spawn_quiet;
-use crate::wire::EndpointRole;
+use crate::wire::Guid;
 
 /// A transport that is told of others by a directory (SPDP and SEDP, or the registry), and whose
 /// endpoints are announced there.
@@ -102,14 +99,10 @@ impl EmbeddedParticipant {
     /// # Errors
     /// As [`ShmTransport::create_writer`]; [`TransportError::Discovery`] if it cannot be announced.
     pub fn create_writer(&self, config: WriterConfig) -> Result<ShmWriter, TransportError> {
-        let (topic, type_name) = (config.topic.clone(), config.type_name.clone());
-        let qos = config.qos.clone();
         let mut writer = self.transport.create_writer(config)?;
-        let (guid, role) = (writer.guid(), EndpointRole::Writer);
-        let data = endpoint_data(&LocalEndpoint { guid, role, topic, type_name, qos });
-        let directory = Arc::clone(&self.directory);
-        let locator = Some(writer.locator());
-        writer.announce(Announcement::make(directory, data, locator)?);
+        if let Some(announcement) = self.announce(writer.guid())? {
+            writer.announce(announcement);
+        }
         Ok(writer)
     }
 
@@ -118,15 +111,17 @@ impl EmbeddedParticipant {
     /// # Errors
     /// As [`ShmTransport::create_reader`]; [`TransportError::Discovery`] if it cannot be announced.
     pub fn create_reader(&self, config: ReaderConfig) -> Result<ShmReader, TransportError> {
-        let (topic, type_name) = (config.topic.clone(), config.type_name.clone());
-        let qos = config.qos.clone();
         let mut reader = self.transport.create_reader(config)?;
-        let (guid, role) = (reader.guid(), EndpointRole::Reader);
-        let mut data = endpoint_data(&LocalEndpoint { guid, role, topic, type_name, qos });
-        announce_reader_version(&mut data);
-        let directory = Arc::clone(&self.directory);
-        reader.announce(Announcement::make(directory, data, None)?);
+        if let Some(announcement) = self.announce(reader.guid())? {
+            reader.announce(announcement);
+        }
         Ok(reader)
+    }
+
+    fn announce(&self, guid: Guid) -> Result<Option<Announcement>, TransportError> {
+        let Some(endpoint) = self.transport.describe(guid) else { return Ok(None) };
+        let directory = Arc::clone(&self.directory);
+        Ok(Some(Announcement::make(directory, endpoint.data, endpoint.locator)?))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use crossbeam_channel::Receiver;
 
 use super::duty::HostDuty;
 use super::reachability::{Mismatch, NetworkReason};
@@ -197,10 +197,7 @@ impl TransportEvents {
         if let Some(dropped) = self.dropped() {
             return Some(dropped);
         }
-        match self.receiver.try_recv() {
-            Ok(event) => Some(event),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.receiver.try_recv().ok()
     }
 
     /// The next event, waiting up to `timeout` for one.
@@ -209,10 +206,7 @@ impl TransportEvents {
         if let Some(dropped) = self.dropped() {
             return Some(dropped);
         }
-        match self.receiver.recv_timeout(timeout) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.receiver.recv_timeout(timeout).ok()
     }
 
     /// All events that are there.

@@ -149,6 +149,11 @@ impl Matching {
         back.iter().flat_map(|endpoint| self.meet_all(endpoint)).collect()
     }
 
+    /// A local endpoint.
+    pub(crate) fn local(&self, guid: Guid) -> Option<&LocalEndpoint> {
+        self.locals.get(&guid).map(|local| &local.endpoint)
+    }
+
     /// How two endpoints stand to each other; `None` if they have nothing in common.
     pub(crate) fn relation(&self, local: Guid, remote: Guid) -> Option<&Relation> {
         self.locals.get(&local)?.relations.get(&remote)
@@ -252,4 +257,178 @@ fn relate(local: &LocalEndpoint, remote: &EndpointData) -> Option<Relation> {
     } else {
         Relation::Mismatched(Mismatch::Qos(incompatible))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::qos::{Durability, Partition, QosPolicyId, Reliability};
+    use crate::wire::{EntityId, VendorId};
+
+    const HERE: GuidPrefix = GuidPrefix([1; 12]);
+    const THERE: GuidPrefix = GuidPrefix([2; 12]);
+
+    fn writer() -> LocalEndpoint {
+        LocalEndpoint {
+            guid: Guid::new(HERE, EntityId::user_writer(1, false)),
+            role: EndpointRole::Writer,
+            topic: "T".to_owned(),
+            type_name: "U".to_owned(),
+            qos: EndpointQos::writer_default(),
+        }
+    }
+
+    fn reader(change: impl FnOnce(&mut EndpointData)) -> Arc<RemoteEndpoint> {
+        let guid = Guid::new(THERE, EntityId::user_reader(1, false));
+        let mut data = EndpointData::new(EndpointRole::Reader, guid, "T", "U");
+        change(&mut data);
+        let (locator, shm_version) = (None, Some(1));
+        Arc::new(RemoteEndpoint { data, vendor_id: VendorId::EMBEDDED, locator, shm_version })
+    }
+
+    fn changes(steps: Vec<Step>) -> Vec<Change> {
+        steps.into_iter().map(|step| step.change).collect()
+    }
+
+    fn matched(remote: &Arc<RemoteEndpoint>) -> Change {
+        Change::Matched { remote: Arc::clone(remote), duties: Vec::new() }
+    }
+
+    #[test]
+    fn endpoints_match_whichever_comes_first() {
+        let remote = reader(|_| ());
+        let mut matching = Matching::default();
+        assert_eq!(matching.announce(Arc::clone(&remote)), []);
+        assert_eq!(changes(matching.add_local(writer())), [matched(&remote)]);
+
+        let mut matching = Matching::default();
+        assert_eq!(matching.add_local(writer()), []);
+        assert_eq!(changes(matching.announce(Arc::clone(&remote))), [matched(&remote)]);
+        // Once.
+        assert_eq!(matching.announce(remote), []);
+    }
+
+    #[test]
+    fn the_table_of_matches() {
+        type Edit = fn(&mut EndpointData);
+        let qos = |policy| Some(Relation::Mismatched(Mismatch::Qos(vec![policy])));
+        let cases: [(Edit, Option<Relation>); 9] = [
+            (|_| (), Some(Relation::Matched)),
+            (|reader| reader.topic_name = "other".to_owned(), None),
+            (
+                |reader| reader.type_name = "other".to_owned(),
+                Some(Relation::Mismatched(Mismatch::TypeName {
+                    local: "U".to_owned(),
+                    remote: "other".to_owned(),
+                })),
+            ),
+            (|reader| reader.qos.partition = Partition(vec!["p".to_owned()]), None),
+            (
+                |reader| reader.qos.partition = Partition(vec!["*".to_owned()]),
+                Some(Relation::Matched),
+            ),
+            (|reader| reader.qos.reliability = Reliability::reliable(), Some(Relation::Matched)),
+            (
+                |reader| reader.qos.durability = Durability::TransientLocal,
+                qos(QosPolicyId::Durability),
+            ),
+            (
+                |reader| reader.qos.deadline.period = crate::wire::Duration::from_secs(1),
+                qos(QosPolicyId::Deadline),
+            ),
+            (
+                |reader| {
+                    reader.role = EndpointRole::Writer;
+                    reader.guid.entity_id = EntityId::user_writer(1, false);
+                },
+                None,
+            ),
+        ];
+        for (number, (edit, expected)) in cases.into_iter().enumerate() {
+            let mut matching = Matching::default();
+            let remote = reader(edit);
+            matching.add_local(writer());
+            matching.announce(Arc::clone(&remote));
+            let found = matching.relation(writer().guid, remote.data.guid);
+            assert_eq!(found, expected.as_ref(), "case {number}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_qos_parts_and_joins() {
+        let mut matching = Matching::default();
+        matching.add_local(writer());
+        matching.announce(reader(|_| ()));
+        let picky = reader(|data| data.qos.durability = Durability::TransientLocal);
+        let reason = Mismatch::Qos(vec![QosPolicyId::Durability]);
+        assert_eq!(
+            changes(matching.announce(Arc::clone(&picky))),
+            [Change::Unmatched { why: Parting::Gone }, Change::Mismatched(reason)]
+        );
+        // Told once, whatever else it announces.
+        let mut picky = (*picky).clone();
+        picky.data.user_data.push(1);
+        assert_eq!(matching.announce(Arc::new(picky)), []);
+        let remote = reader(|_| ());
+        assert_eq!(changes(matching.announce(Arc::clone(&remote))), [matched(&remote)]);
+        let elsewhere = reader(|data| data.topic_name = "other".to_owned());
+        let parted = [Change::Unmatched { why: Parting::Gone }];
+        assert_eq!(changes(matching.announce(elsewhere)), parted);
+    }
+
+    #[test]
+    fn what_else_changes_is_told_as_an_update() {
+        let mut matching = Matching::default();
+        matching.add_local(writer());
+        matching.announce(reader(|_| ()));
+        let changed = reader(|data| data.user_data.push(1));
+        let update = Change::Updated { remote: Arc::clone(&changed) };
+        assert_eq!(changes(matching.announce(changed)), [update]);
+    }
+
+    #[test]
+    fn a_lease_that_expires_parts_and_a_sign_of_life_joins_again() {
+        let mut matching = Matching::default();
+        let remote = reader(|_| ());
+        matching.add_local(writer());
+        matching.announce(Arc::clone(&remote));
+        let lost = Change::Unmatched { why: Parting::Lost(LossReason::LeaseExpired) };
+        assert_eq!(
+            changes(matching.participant_lost(THERE, LossReason::LeaseExpired)),
+            [lost.clone()]
+        );
+        // A new local endpoint does not match who is not there.
+        let mut second = writer();
+        second.guid.entity_id = EntityId::user_writer(2, false);
+        assert_eq!(matching.add_local(second), []);
+        let joined = [matched(&remote), matched(&remote)];
+        assert_eq!(changes(matching.participant_alive(THERE)), joined);
+        assert_eq!(matching.participant_alive(THERE), []);
+        // Discovered anew, unchanged, does as well.
+        matching.participant_lost(THERE, LossReason::LeaseExpired);
+        assert_eq!(changes(matching.announce(remote)), joined);
+    }
+
+    #[test]
+    fn who_left_does_not_come_back_alive() {
+        let mut matching = Matching::default();
+        matching.add_local(writer());
+        matching.announce(reader(|_| ()));
+        let lost = Change::Unmatched { why: Parting::Lost(LossReason::Disposed) };
+        assert_eq!(changes(matching.participant_lost(THERE, LossReason::Disposed)), [lost]);
+        assert_eq!(matching.participant_alive(THERE), []);
+    }
+
+    #[test]
+    fn a_deleted_endpoint_parts_with_all() {
+        let mut matching = Matching::default();
+        let remote = reader(|_| ());
+        matching.add_local(writer());
+        matching.announce(Arc::clone(&remote));
+        let parted = [Change::Unmatched { why: Parting::Gone }];
+        assert_eq!(changes(matching.remove_local(writer().guid)), parted);
+        matching.add_local(writer());
+        assert_eq!(changes(matching.gone(remote.data.guid)), parted);
+        assert_eq!(matching.gone(remote.data.guid), []);
+    }
 }

@@ -5,6 +5,7 @@
 //! | `transport`, `builder`, `config`, `error` | [`ShmTransport`]: what a host makes, and tells of others |
 //! | `writer`, `writer_shared` | [`ShmWriter`]: who reads it, covered sets, locator |
 //! | `reader`, `reader_shared`, `attachment`, `link`, `sample`, `stable_vec` | [`ShmReader`]: takes from many writers |
+//! | `data_writer`, `data_reader` | both for samples of one flat type |
 //! | `matching`, `duty` | who matches whom, and what is left to the host; no I/O |
 //! | `switch` | between network and shared memory, nothing lost and nothing twice; no I/O |
 //! | `segment_plan` | QoS as flow policy and size of a segment; no I/O |
@@ -18,6 +19,8 @@ mod announcement;
 mod attachment;
 mod builder;
 mod config;
+mod data_reader;
+mod data_writer;
 mod duty;
 mod embedded;
 mod error;
@@ -38,6 +41,8 @@ mod writer_shared;
 
 pub use builder::ShmTransportBuilder;
 pub use config::{ReaderConfig, WriterConfig};
+pub use data_reader::{DataSample, ShmDataReader};
+pub use data_writer::{DataLoan, ShmDataWriter};
 pub use duty::HostDuty;
 pub use embedded::EmbeddedParticipant;
 pub use error::TransportError;

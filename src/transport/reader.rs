@@ -17,7 +17,7 @@ use super::switch::Verdict;
 use super::transport::Registration;
 use crate::discovery::RemoteEndpoint;
 use crate::shm::realtime_ns;
-use crate::slots::{EntryStatus, HeldSample, Losses, SlotError, SlotReader};
+use crate::slots::{EntryStatus, ExpectedType, HeldSample, Losses, SlotError, SlotReader};
 use crate::wire::Guid;
 
 /// How long a waiting reader spins before it goes to sleep.
@@ -133,6 +133,22 @@ impl ShmReader {
     #[must_use]
     pub fn topic(&self) -> &str {
         &self.shared.topic
+    }
+
+    /// What it can read.
+    pub(crate) fn expected(&self) -> &ExpectedType {
+        &self.shared.expected
+    }
+
+    /// A typed view passes over a sample.
+    #[cold]
+    pub(crate) fn tell_unreadable(&self, sample: &ShmSample<'_>) {
+        self.shared.events.tell(TransportEvent::Unreadable {
+            reader: self.shared.guid,
+            writer: sample.writer(),
+            sn: sample.header().sn,
+            representation: sample.representation(),
+        });
     }
 
     /// A handle for other threads.

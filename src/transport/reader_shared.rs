@@ -85,7 +85,6 @@ pub(crate) struct Standing {
 }
 
 impl ReaderShared {
-    #[expect(clippy::too_many_arguments, reason = "the fields, each once")]
     pub(crate) fn new(
         guid: Guid,
         topic: String,
@@ -312,15 +311,15 @@ impl ReaderShared {
                 entry.way = Reachability::SharedMemory;
                 self.events.tell(TransportEvent::WriterAttached { reader, writer, start_sn });
             }
-            Some(_) => {}
-            None if watch.status() == Some(EntryStatus::Disconnected) => {
-                if entry.served_as.take().is_some() {
-                    let last = entry.last_sn();
-                    entry.switch.detached(last);
-                    entry.way = Reachability::Network(NetworkReason::Disconnected);
-                }
+            None if watch.status() == Some(EntryStatus::Disconnected)
+                && entry.served_as.is_some() =>
+            {
+                entry.served_as = None;
+                let last = entry.last_sn();
+                entry.switch.detached(last);
+                entry.way = Reachability::Network(NetworkReason::Disconnected);
             }
-            None => {}
+            _ => {}
         }
     }
 

@@ -171,3 +171,130 @@ fn too_many(depth: u32, instances: u32) -> NetworkReason {
 fn not_sizable(reason: String) -> NetworkReason {
     NetworkReason::NotSizable(reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::TypeHash;
+    use crate::wire::Duration as WireDuration;
+    use crate::wire::qos::{EndpointQos, History, Reliability, ResourceLimits};
+
+    const DEFAULTS: PlanDefaults = PlanDefaults {
+        open_octets: 16 << 20,
+        most_octets: 1 << 30,
+        block_on_keep_last: false,
+        sharing: Sharing::Owner,
+        populate_up_to: 0,
+    };
+
+    fn config(change: impl Fn(&mut EndpointQos)) -> WriterConfig {
+        let mut config = WriterConfig::new("T", "U", TypeHash::of_layout("x"), 64);
+        change(&mut config.qos);
+        config
+    }
+
+    fn plan(config: &WriterConfig) -> Result<SegmentOptions, NetworkReason> {
+        plan_segment(Guid::UNKNOWN, config, &DEFAULTS)
+    }
+
+    fn is_not_sizable(config: &WriterConfig) -> bool {
+        matches!(plan(config), Err(NetworkReason::NotSizable(_)))
+    }
+
+    #[test]
+    fn reliable_keep_all_waits_for_its_readers() {
+        let config = config(|qos| {
+            qos.history = History::keep_all();
+            qos.reliability.max_blocking_time = WireDuration::from_secs(2);
+        });
+        let options = plan(&config).unwrap();
+        assert_eq!(options.flow, FlowPolicy::keep_all(Duration::from_secs(2)));
+        assert!(!options.history);
+        // Open limits: as many small samples as are worth it, and the loans and holds.
+        assert_eq!(options.planned_slots().unwrap(), 256 + 2 + 4 * 2);
+    }
+
+    #[test]
+    fn keep_all_is_as_deep_as_its_resource_limits() {
+        let mut config = config(|qos| {
+            qos.history = History::keep_all();
+            qos.resource_limits = ResourceLimits { max_samples: 50, ..Default::default() };
+        });
+        assert_eq!(plan(&config).unwrap().depth, 50);
+        config.keyed = true;
+        config.qos.resource_limits =
+            ResourceLimits { max_samples: -1, max_instances: 3, max_samples_per_instance: 4 };
+        assert_eq!(plan(&config).unwrap().depth, 12);
+    }
+
+    #[test]
+    fn a_large_sample_with_open_limits_gets_few_slots() {
+        let mut config = config(|qos| qos.history = History::keep_all());
+        config.capacity = 4 << 20;
+        assert_eq!(plan(&config).unwrap().depth, 3);
+        config.capacity = 64 << 20;
+        assert_eq!(plan(&config).unwrap().depth, 2);
+    }
+
+    #[test]
+    fn reliable_keep_last_replaces_or_waits_by_choice() {
+        let mut config = config(|qos| qos.history = History::keep_last(5));
+        let options = plan(&config).unwrap();
+        assert_eq!(options.flow, FlowPolicy::keep_last(Duration::from_millis(100)));
+        assert_eq!((options.history_depth(), options.instances), (5, 1));
+        config.block_on_keep_last = Some(true);
+        let options = plan(&config).unwrap();
+        assert_eq!(options.flow, FlowPolicy::keep_all(Duration::from_millis(100)));
+        assert_eq!((options.history_depth(), options.depth), (0, 5));
+    }
+
+    #[test]
+    fn best_effort_never_waits_and_keeps_no_book() {
+        let config = config(|qos| {
+            qos.reliability = Reliability::best_effort();
+            qos.history = History::keep_last(5);
+        });
+        let options = plan(&config).unwrap();
+        assert_eq!(options.flow, FlowPolicy::best_effort());
+        assert_eq!((options.history_depth(), options.depth), (0, 5));
+    }
+
+    #[test]
+    fn transient_local_keeps_the_last_of_each_instance() {
+        let mut config = config(|qos| {
+            qos.durability = Durability::TransientLocal;
+            qos.history = History::keep_last(3);
+            qos.resource_limits.max_instances = 10;
+        });
+        config.keyed = true;
+        let options = plan(&config).unwrap();
+        assert!(options.transient_local);
+        assert_eq!((options.history_depth(), options.instances), (3, 10));
+        assert_eq!(options.planned_slots().unwrap(), 30 + 2 + 8);
+    }
+
+    #[test]
+    fn what_cannot_be_sized_is_the_networks() {
+        let keyed = |config: WriterConfig| WriterConfig { keyed: true, ..config };
+        assert!(is_not_sizable(&keyed(config(|_| ()))));
+        assert!(!is_not_sizable(&WriterConfig { max_instances: Some(4), ..keyed(config(|_| ())) }));
+        assert!(is_not_sizable(&config(|qos| {
+            qos.history = History::keep_all();
+            qos.durability = Durability::TransientLocal;
+        })));
+        assert!(is_not_sizable(&config(|qos| qos.durability = Durability::Persistent)));
+        assert!(is_not_sizable(&config(|qos| qos.history.depth = 0)));
+        assert!(is_not_sizable(&config(|qos| qos.history = History::keep_last(i32::MAX))));
+        let huge = WriterConfig { capacity: 1 << 30, ..config(|_| ()) };
+        assert!(is_not_sizable(&huge));
+    }
+
+    #[test]
+    fn an_infinite_max_blocking_time_is_long() {
+        let config = config(|qos| {
+            qos.history = History::keep_all();
+            qos.reliability.max_blocking_time = WireDuration::INFINITE;
+        });
+        assert_eq!(plan(&config).unwrap().flow, FlowPolicy::keep_all(FOR_EVER));
+    }
+}

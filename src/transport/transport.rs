@@ -21,7 +21,8 @@ use super::writer::{ShmWriter, WriterHandle};
 use super::writer_shared::{LocatorParts, WriterShared};
 use crate::discovery::{
     DiscoveryError, DiscoveryEvent, EndpointDirectory, HostIdentity, HostNames, LocatorPolicy,
-    LossReason, RemoteEndpoint, SHM_VERSION, SegmentFormat, ShmLocator, qos_digest,
+    LossReason, RemoteEndpoint, SHM_VERSION, SegmentFormat, ShmLocator, announce_reader_version,
+    qos_digest,
 };
 use crate::liveness::{Node, Serve, Serviced};
 use crate::slots::{Incarnation, PosixSlotAllocator, ReaderOptions, SlotError, SlotReader};
@@ -242,6 +243,16 @@ impl ShmTransport {
         inner.enter(&mut state, local, None);
         drop(state);
         Ok(ShmReader::new(shared, inner.registration(guid, self)))
+    }
+
+    /// A local endpoint as others are to see it: what to advertise. The locator of a writer is for one
+    /// of the carriers ([`LocatorCarrier`](crate::discovery::LocatorCarrier)).
+    #[must_use]
+    pub fn describe(&self, guid: Guid) -> Option<RemoteEndpoint> {
+        let state = self.0.state();
+        let local = state.matching.local(guid)?;
+        let locator = state.writers.get(&guid).map(|writer| writer.locator());
+        Some(as_remote(local, locator))
     }
 
     /// A handle to a writer of this transport.
@@ -601,19 +612,17 @@ fn reason_of(why: Parting) -> NetworkReason {
 }
 
 /// A local endpoint as others see it.
-pub(crate) fn as_remote(local: &LocalEndpoint, locator: Option<ShmLocator>) -> RemoteEndpoint {
+fn as_remote(local: &LocalEndpoint, locator: Option<ShmLocator>) -> RemoteEndpoint {
+    let mut data =
+        EndpointData::new(local.role, local.guid, local.topic.as_str(), local.type_name.as_str());
+    data.qos = local.qos.clone();
+    if local.role == EndpointRole::Reader {
+        announce_reader_version(&mut data);
+    }
     RemoteEndpoint {
-        data: endpoint_data(local),
+        data,
         vendor_id: VendorId::EMBEDDED,
         locator,
         shm_version: (local.role == EndpointRole::Reader).then_some(SHM_VERSION),
     }
-}
-
-/// What is announced of a local endpoint.
-pub(crate) fn endpoint_data(local: &LocalEndpoint) -> EndpointData {
-    let mut data =
-        EndpointData::new(local.role, local.guid, local.topic.as_str(), local.type_name.as_str());
-    data.qos = local.qos.clone();
-    data
 }
