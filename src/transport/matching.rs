@@ -47,8 +47,10 @@ pub(crate) enum Change {
 /// Why a pair matches no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parting {
-    /// One of them was deleted, or says something else now.
-    Gone,
+    /// The remote endpoint was deleted.
+    Deleted,
+    /// The remote endpoint announces something else now.
+    Changed,
     /// The remote participant was lost.
     Lost(LossReason),
 }
@@ -93,10 +95,8 @@ impl Matching {
     }
 
     /// A local endpoint was deleted.
-    pub(crate) fn remove_local(&mut self, guid: Guid) -> Vec<Step> {
-        let Some(mut local) = self.locals.remove(&guid) else { return Vec::new() };
-        let known: Vec<Guid> = local.relations.keys().copied().collect();
-        known.into_iter().filter_map(|remote| local.part(remote, Parting::Gone)).collect()
+    pub(crate) fn remove_local(&mut self, guid: Guid) {
+        self.locals.remove(&guid);
     }
 
     /// A remote endpoint announces itself, or something else than before.
@@ -114,7 +114,7 @@ impl Matching {
     /// A remote endpoint was deleted.
     pub(crate) fn gone(&mut self, guid: Guid) -> Vec<Step> {
         self.remotes.remove(&guid);
-        self.part_all(guid, Parting::Gone)
+        self.part_all(guid, Parting::Deleted)
     }
 
     /// A remote participant and its endpoints are gone; after the expiry of a lease they may be back
@@ -208,7 +208,7 @@ impl Local {
             _ => {
                 let was_matched = before == Some(Relation::Matched);
                 if was_matched {
-                    changes.push(Change::Unmatched { why: Parting::Gone });
+                    changes.push(Change::Unmatched { why: Parting::Changed });
                 }
                 match &now {
                     Some(Relation::Mismatched(reason)) if before != now => {
@@ -363,7 +363,7 @@ mod tests {
         let reason = Mismatch::Qos(vec![QosPolicyId::Durability]);
         assert_eq!(
             changes(matching.announce(Arc::clone(&picky))),
-            [Change::Unmatched { why: Parting::Gone }, Change::Mismatched(reason)]
+            [Change::Unmatched { why: Parting::Changed }, Change::Mismatched(reason)]
         );
         // Told once, whatever else it announces.
         let mut picky = (*picky).clone();
@@ -372,7 +372,7 @@ mod tests {
         let remote = reader(|_| ());
         assert_eq!(changes(matching.announce(Arc::clone(&remote))), [matched(&remote)]);
         let elsewhere = reader(|data| data.topic_name = "other".to_owned());
-        let parted = [Change::Unmatched { why: Parting::Gone }];
+        let parted = [Change::Unmatched { why: Parting::Changed }];
         assert_eq!(changes(matching.announce(elsewhere)), parted);
     }
 
@@ -425,9 +425,7 @@ mod tests {
         let remote = reader(|_| ());
         matching.add_local(writer());
         matching.announce(Arc::clone(&remote));
-        let parted = [Change::Unmatched { why: Parting::Gone }];
-        assert_eq!(changes(matching.remove_local(writer().guid)), parted);
-        matching.add_local(writer());
+        let parted = [Change::Unmatched { why: Parting::Deleted }];
         assert_eq!(changes(matching.gone(remote.data.guid)), parted);
         assert_eq!(matching.gone(remote.data.guid), []);
     }

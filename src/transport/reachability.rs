@@ -47,6 +47,9 @@ pub enum NetworkReason {
     /// The endpoints do not match, and somebody should know.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
+    /// The endpoint was deleted.
+    #[error("the endpoint was deleted")]
+    Deleted,
     /// The participant has not been heard of for the time of its lease, or has left.
     #[error("the participant is not there: its lease expired, or it left")]
     ParticipantLost,

@@ -108,11 +108,9 @@ impl Switch {
             Phase::Switching { .. } => Verdict::NotYet,
             Phase::Network => Verdict::Deliver,
             Phase::Shared { .. } if epoch != self.epoch => Verdict::Deliver,
-            Phase::Shared { start, begun } => {
-                // What went by while the reader was disconnected is sent again by network, and may
-                // be here still.
-                let comes_other_way = self.network && sn < *start;
-                if sn <= self.by_network || comes_other_way {
+            Phase::Shared { begun, .. } => {
+                // What a disconnected reader had not read comes by network, and may be here still.
+                if sn <= self.by_network {
                     return Verdict::Double;
                 }
                 *begun = true;

@@ -84,6 +84,14 @@ struct State {
     readers: BTreeMap<Guid, Arc<ReaderShared>>,
 }
 
+impl State {
+    fn disconnect(&self, is_gone: impl Fn(Guid) -> bool) {
+        for writer in self.writers.values() {
+            writer.disconnect(&is_gone);
+        }
+    }
+}
+
 /// An endpoint's place in its transport, given up when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Registration {
@@ -303,6 +311,7 @@ impl ShmTransport {
         let mut state = self.0.state();
         let steps = state.matching.participant_lost(prefix, reason);
         self.0.apply(&state, steps);
+        state.disconnect(|reader| reader.prefix == prefix);
     }
 
     /// A participant whose lease had expired is heard of again, with the endpoints it had. Not needed
@@ -406,8 +415,8 @@ impl Inner {
     /// Forgets a local endpoint.
     fn remove(&self, guid: Guid) {
         let mut state = self.state();
-        let steps = state.matching.remove_local(guid);
-        self.apply(&state, steps);
+        // Nobody is told of its matches any more, and the readers of a writer take what is left.
+        state.matching.remove_local(guid);
         state.writers.remove(&guid);
         state.readers.remove(&guid);
         if self.options.match_own {
@@ -426,6 +435,7 @@ impl Inner {
         let mut state = self.state();
         let steps = state.matching.gone(guid);
         self.apply(&state, steps);
+        state.disconnect(|reader| reader == guid);
     }
 
     /// Does what matching found.
@@ -449,6 +459,9 @@ impl Inner {
             Change::Updated { remote: data } => writer.matched(&data),
             Change::Unmatched { why } => {
                 writer.unmatched(remote, &reason_of(why));
+                if why == Parting::Changed {
+                    writer.disconnect(|reader| reader == remote);
+                }
                 self.events.tell(TransportEvent::Unmatched { local, remote });
             }
             Change::Mismatched(reason) => {
@@ -606,7 +619,8 @@ impl Serviced for Inner {
 
 fn reason_of(why: Parting) -> NetworkReason {
     match why {
-        Parting::Gone => NetworkReason::NotMatched,
+        Parting::Changed => NetworkReason::NotMatched,
+        Parting::Deleted => NetworkReason::Deleted,
         Parting::Lost(_) => NetworkReason::ParticipantLost,
     }
 }

@@ -231,23 +231,30 @@ impl WriterShared {
         book.prune(guid);
     }
 
-    /// A reader matches no longer: if it is attached, it is waited for no more.
+    /// A reader matches no longer.
     pub(crate) fn unmatched(&self, guid: Guid, reason: &NetworkReason) {
-        let attached = {
-            let mut book = self.book();
-            let Some(reader) = book.readers.get_mut(&guid) else { return };
-            reader.matched = None;
-            reader.mismatch = None;
-            reader.lost = Some(reason.clone());
-            let attached = reader.attached;
-            book.prune(guid);
-            attached
+        let mut book = self.book();
+        let Some(reader) = book.readers.get_mut(&guid) else { return };
+        reader.matched = None;
+        reader.mismatch = None;
+        reader.lost = Some(reason.clone());
+        book.prune(guid);
+    }
+
+    /// Readers are gone, or seem so: those that are attached are waited for no more, whether they had
+    /// been discovered or not.
+    pub(crate) fn disconnect(&self, is_gone: impl Fn(Guid) -> bool) {
+        self.collect();
+        let attached: Vec<ReaderIndex> = {
+            let book = self.book();
+            let gone = book.readers.iter().filter(|(guid, _)| is_gone(**guid));
+            gone.filter_map(|(_, reader)| reader.attached).collect()
         };
-        if let Some(index) = attached
-            && let Err(error) = self.handle.mark_reader_disconnected(index)
-        {
-            // It left at the same moment.
-            tracing::debug!(%error, writer = %self.guid, reader = %guid, "not disconnected");
+        for index in attached {
+            if let Err(error) = self.handle.mark_reader_disconnected(index) {
+                // It left at the same moment.
+                tracing::debug!(%error, writer = %self.guid, %index, "not disconnected");
+            }
         }
         self.collect();
     }
