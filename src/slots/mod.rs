@@ -10,6 +10,7 @@ mod history;
 mod identity;
 mod in_memory;
 mod index;
+mod kept_history;
 mod memory;
 mod options;
 mod owner;
@@ -29,6 +30,7 @@ mod slot_writer;
 mod space_bell;
 mod word;
 
+pub(crate) use kept_history::KeptHistory;
 use reader::take_leave;
 
 pub use adoption::Inconsistent;

@@ -10,9 +10,9 @@ use super::owner_link::OwnerLink;
 use super::reader::{Looked, Taken};
 use super::segment_owner::SegmentOwner;
 use super::{
-    EntryStatus, HeldSample, Identity, NotServed, OwnerState, RawSample, ReaderCore, ReaderEntry,
-    ReaderIndex, ReaderRef, ReaderWatch, SegmentFlags, SlotError, SlotWord, claim_entry,
-    space_bell, take_leave, withdraw_entry,
+    EntryStatus, HeldSample, Identity, KeptHistory, NotServed, OwnerState, RawSample, ReaderCore,
+    ReaderEntry, ReaderIndex, ReaderRef, ReaderWatch, SegmentFlags, SlotError, SlotWord,
+    claim_entry, space_bell, take_leave, withdraw_entry,
 };
 use crate::liveness::{BitLease, Node, NodeId};
 use crate::shm::ProcessStamp;
@@ -702,6 +702,18 @@ impl SlotReader {
             return [0; 16];
         }
         self.state.borrow().attached.memory.load_owner().1
+    }
+
+    /// The history that this reader was admitted with, if it was; see [`KeptHistory`].
+    pub(crate) fn kept_history(&self) -> Option<KeptHistory> {
+        let index = self.index().filter(|_| self.check_process().is_ok())?;
+        let attached = &self.state.borrow().attached;
+        let depth = attached.identity.history_depth as usize;
+        let is_kept = attached.identity.flags.has(SegmentFlags::TRANSIENT_LOCAL);
+        if !is_kept || !self.options.wants_history {
+            return None;
+        }
+        KeptHistory::of(&attached.memory, index, depth)
     }
 
     /// A view of this attachment for other threads.

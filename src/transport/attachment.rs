@@ -1,10 +1,10 @@
 //! One attachment of a reader, in the hands of the application's thread.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::link::Link;
-use crate::slots::{Losses, SlotReader};
+use crate::slots::{KeptHistory, Losses, SlotReader};
 use crate::wire::Guid;
 
 /// What has to be looked at before a sample of an attachment is delivered.
@@ -31,6 +31,8 @@ pub(crate) struct Attachment {
     pub(crate) phase: Cell<Phase>,
     /// LIFESPAN of the writer in nanoseconds, if it is finite.
     pub(crate) lifespan: Cell<Option<i64>>,
+    /// What of the samples before it was admitted is for it.
+    pub(crate) history: RefCell<Option<KeptHistory>>,
     /// Taken through an attachment before this one.
     pub(crate) skip_through: u64,
     /// Owner epoch of the writer as it is now.
@@ -61,6 +63,7 @@ impl Attachment {
             writer,
             phase: Cell::new(Phase::Joining),
             lifespan: Cell::new(lifespan),
+            history: RefCell::new(None),
             skip_through,
             epoch: Cell::new(0),
             disconnections: Cell::new(0),

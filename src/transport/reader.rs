@@ -294,13 +294,19 @@ impl ShmReader {
         if sample.seq() <= attachment.skip_through {
             return false;
         }
+        attachment.history.borrow_mut().take_if(|history| history.is_over(sample.seq()));
+        if let Some(history) = &*attachment.history.borrow()
+            && !history.has(sample.seq())
+        {
+            return false;
+        }
         if header.owner_epoch != attachment.epoch.get() {
             self.meet_epoch(attachment, header.owner_epoch);
         }
         if attachment.phase.get() != Phase::Settled {
             let (verdict, is_settled) =
                 self.shared.judge(&attachment.link, header.owner_epoch, header.sn);
-            if is_settled {
+            if is_settled && attachment.history.borrow().is_none() {
                 attachment.phase.set(Phase::Settled);
             }
             if verdict == Verdict::Double {
@@ -349,6 +355,7 @@ impl ShmReader {
             Phase::Waiting => false,
             Phase::Joining => {
                 if attachment.link.watch().status() == Some(EntryStatus::Admitted) {
+                    *attachment.history.borrow_mut() = attachment.slots.kept_history();
                     self.enter(attachment);
                     return attachment.phase.get() != Phase::Waiting;
                 }
@@ -367,7 +374,7 @@ impl ShmReader {
         attachment.epoch.set(attachment.link.watch().owner_epoch());
         attachment.phase.set(if standing.waits_for_network {
             Phase::Waiting
-        } else if standing.is_settled {
+        } else if standing.is_settled && attachment.history.borrow().is_none() {
             Phase::Settled
         } else {
             Phase::Switching

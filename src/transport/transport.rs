@@ -309,9 +309,9 @@ impl ShmTransport {
     /// readers any more, and what is left of its writers can still be taken.
     pub fn participant_lost(&self, prefix: GuidPrefix, reason: LossReason) {
         let mut state = self.0.state();
+        state.disconnect(|reader| reader.prefix == prefix);
         let steps = state.matching.participant_lost(prefix, reason);
         self.0.apply(&state, steps);
-        state.disconnect(|reader| reader.prefix == prefix);
     }
 
     /// A participant whose lease had expired is heard of again, with the endpoints it had. Not needed
@@ -433,9 +433,9 @@ impl Inner {
 
     fn gone(&self, guid: Guid) {
         let mut state = self.state();
+        state.disconnect(|reader| reader == guid);
         let steps = state.matching.gone(guid);
         self.apply(&state, steps);
-        state.disconnect(|reader| reader == guid);
     }
 
     /// Does what matching found.
@@ -458,10 +458,10 @@ impl Inner {
             }
             Change::Updated { remote: data } => writer.matched(&data),
             Change::Unmatched { why } => {
-                writer.unmatched(remote, &reason_of(why));
                 if why == Parting::Changed {
                     writer.disconnect(|reader| reader == remote);
                 }
+                writer.unmatched(remote, &reason_of(why));
                 self.events.tell(TransportEvent::Unmatched { local, remote });
             }
             Change::Mismatched(reason) => {
