@@ -1,5 +1,12 @@
 //! Who is attached to whom, and what is told when it is not possible.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
+mod support;
 mod transport_support;
 
 use dds_shm::SampleInfo;

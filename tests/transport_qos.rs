@@ -1,5 +1,12 @@
 //! What each QoS means for samples on their way through a segment.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
+mod support;
 mod transport_support;
 
 use std::time::{Duration, Instant};

@@ -393,10 +393,7 @@ mod tests {
         matching.add_local(writer());
         matching.announce(Arc::clone(&remote));
         let lost = Change::Unmatched { why: Parting::Lost(LossReason::LeaseExpired) };
-        assert_eq!(
-            changes(matching.participant_lost(THERE, LossReason::LeaseExpired)),
-            [lost.clone()]
-        );
+        assert_eq!(changes(matching.participant_lost(THERE, LossReason::LeaseExpired)), [lost]);
         // A new local endpoint does not match who is not there.
         let mut second = writer();
         second.guid.entity_id = EntityId::user_writer(2, false);

@@ -306,11 +306,10 @@ mod tests {
                 Op::FromNetwork => {
                     self.sync();
                     match self.network.pop_front() {
-                        Some(Some(sn)) => {
-                            if self.switch.network_sample(sn) == Verdict::Deliver {
-                                self.delivered.push(sn);
-                            }
-                        }
+                        Some(Some(sn)) => match self.switch.network_sample(sn) {
+                            Verdict::Deliver => self.delivered.push(sn),
+                            Verdict::Double | Verdict::NotYet => {}
+                        },
                         // The last such mark only: the host counts.
                         Some(None) if !self.network.contains(&None) => {
                             self.switch.network_part_complete();

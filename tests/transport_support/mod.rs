@@ -1,18 +1,25 @@
 //! What the tests of the transport share: hosts in one process, told of each other by hand.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "no test program uses all of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
-use std::sync::Arc;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::support::{Home, no_janitor};
 use dds_shm::FlatStruct;
-use dds_shm::discovery::RemoteEndpoint;
-use dds_shm::liveness::{Node, NodeOptions, RuntimeDir};
+use dds_shm::discovery::{LocatorCarrier, RemoteEndpoint, find_locator};
+use dds_shm::liveness::{Node, RuntimeDir};
 use dds_shm::transport::{
     ReaderConfig, ShmReader, ShmTransport, ShmTransportBuilder, ShmWriter, TransportEvent,
     TransportEvents, WriterConfig,
 };
 use dds_shm::wire::qos::{Durability, EndpointQos, History, Reliability};
-use dds_shm::wire::{Guid, GuidPrefix};
+use dds_shm::wire::{Endianness, EndpointData, EndpointRole, Guid, GuidPrefix, VendorId};
 
 /// Longer than anything takes.
 pub const LONG: Duration = Duration::from_secs(20);
@@ -41,22 +48,14 @@ pub struct Keyed {
     pub value: u32,
 }
 
-/// A runtime dir of its own, which goes with the test.
+/// A runtime dir of its own, which goes with the test, and hosts in it.
 pub struct Rig {
-    pub runtime: RuntimeDir,
-    dir: tempfile::TempDir,
+    pub home: Home,
 }
 
 impl Rig {
     pub fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let runtime = RuntimeDir::create(&dir.path().join("shm")).unwrap();
-        Self { runtime, dir }
-    }
-
-    pub fn node(&self) -> Arc<Node> {
-        let options = NodeOptions { janitor: None, ..NodeOptions::default() };
-        Node::new(&self.runtime, options).unwrap()
+        Self { home: Home::new() }
     }
 
     /// A host with a node of its own, as if it were another process.
@@ -69,7 +68,7 @@ impl Rig {
         number: u8,
         options: impl FnOnce(ShmTransportBuilder) -> ShmTransportBuilder,
     ) -> Host {
-        let builder = ShmTransport::builder(0, GuidPrefix([number; 12])).node(self.node());
+        let builder = ShmTransport::builder(0, GuidPrefix([number; 12])).node(self.home.node());
         Host::new(options(builder).build().unwrap())
     }
 }
@@ -119,6 +118,33 @@ impl Host {
         }
         panic!("the event did not come; there were {passed:#?}");
     }
+}
+
+/// In a child: a host in the test's runtime dir.
+pub fn host_in(dir: &Path, number: u8) -> Host {
+    let node = Node::new(&RuntimeDir::create(dir).unwrap(), no_janitor()).unwrap();
+    let builder = ShmTransport::builder(0, GuidPrefix([number; 12])).node(node);
+    Host::new(builder.build().unwrap())
+}
+
+/// An endpoint as discovery would carry it, in hexadecimal.
+pub fn to_text(endpoint: &RemoteEndpoint) -> String {
+    let mut data = endpoint.data.clone();
+    if let Some(locator) = &endpoint.locator {
+        LocatorCarrier::default().put(locator, &mut data).unwrap();
+    }
+    let octets = data.to_pl_cdr(Endianness::Little).unwrap();
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// What [`to_text`] made.
+pub fn from_text(role: EndpointRole, text: &str) -> RemoteEndpoint {
+    let octet = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    let octets: Vec<u8> = (0..text.len()).step_by(2).map(octet).collect();
+    let data = EndpointData::from_pl_cdr(role, &octets).unwrap();
+    let vendor_id = VendorId::EMBEDDED;
+    let locator = find_locator(&data, vendor_id).unwrap();
+    RemoteEndpoint { data, vendor_id, locator, shm_version: Some(1) }
 }
 
 /// A writer and a reader of two hosts that know each other and are attached.
