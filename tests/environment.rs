@@ -80,6 +80,8 @@ fn another_process() {
         "attach" => {
             let node = Node::new(&RuntimeDir::create(&dir).unwrap(), no_janitor()).unwrap();
             let error = PosixSlotAllocator::attach(&node, &flink, None).unwrap_err();
+            // Before the test ends: what is of another user's dir, nobody else sweeps.
+            drop(node);
             match &error {
                 SlotError::Shm(ShmError::Permission { path, uid, .. }) => {
                     say(format!("{} {uid}", path.display()));
