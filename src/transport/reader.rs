@@ -214,6 +214,7 @@ impl ShmReader {
         let Ok(attachment) = Ref::filter_map(cell.borrow(), Option::as_ref) else {
             return Ok(None);
         };
+        let mut was_leaving = false;
         loop {
             if attachment.phase.get() != Phase::Settled && !self.may_take(&attachment) {
                 return Ok(None);
@@ -225,7 +226,7 @@ impl ShmReader {
                     Fate::Pass => {}
                 },
                 Ok(None) => {
-                    if self.found_nothing(&attachment) {
+                    if self.found_nothing(&attachment, &mut was_leaving) {
                         continue;
                     }
                     if attachment.phase.get() == Phase::Over {
@@ -381,8 +382,9 @@ impl ShmReader {
         });
     }
 
-    /// There is no sample. True: look again.
-    fn found_nothing(&self, attachment: &Attachment) -> bool {
+    /// There is no sample. True: look again. `was_leaving`: the writer was known to leave before the
+    /// look for one began.
+    fn found_nothing(&self, attachment: &Attachment, was_leaving: &mut bool) -> bool {
         let disconnections = attachment.slots.disconnections();
         if attachment.disconnections.replace(disconnections) != disconnections {
             // What went by meanwhile, the host sends again, if it can.
@@ -392,6 +394,10 @@ impl ShmReader {
         }
         self.note_losses(attachment);
         if attachment.link.state() == LinkState::Retiring {
+            // It may have published until it left: only a look that begins after that sees it all.
+            if !std::mem::replace(was_leaving, true) {
+                return true;
+            }
             self.end(attachment, &SlotError::WriterLost);
         }
         false
