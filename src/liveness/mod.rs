@@ -9,6 +9,7 @@
 //! | `doorbell` | sleeping and waking: the algorithm, over any two shared words |
 //! | `bell` | [`Bell`], [`RemoteBell`]: the object in which a node sleeps |
 //! | `flink` | files that name a segment |
+//! | `inspect` | a look at the nodes of this host, for people |
 //! | `janitor` | removing what the dead left behind |
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ pub mod bell;
 pub mod doorbell;
 mod error;
 pub mod flink;
+pub mod inspect;
 pub mod janitor;
 pub mod names;
 mod node;
