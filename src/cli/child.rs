@@ -18,13 +18,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::ChildFailure;
-use super::{CliError, perf, pinning, signals};
+use super::{CliError, demo, perf, pinning, signals};
 
 /// What a child is there for.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Role {
     /// The other side of `perf`.
     Perf,
+    /// The publisher of `demo`.
+    DemoPublisher,
+    /// A subscriber of `demo`.
+    DemoSubscriber,
 }
 
 #[derive(Debug, Args)]
@@ -45,7 +49,7 @@ enum Answer<R> {
 }
 
 /// How long a child may take to end by itself.
-const LEAVE_TO_END: Duration = Duration::from_millis(500);
+const LEAVE_TO_END: Duration = Duration::from_secs(2);
 
 /// A child that takes orders of type `O` and answers each with a report of type `R`. When it is
 /// dropped it is asked to end, and killed if it does not.
@@ -148,6 +152,8 @@ pub(crate) fn run(args: &ChildArgs) -> Result<ExitCode, CliError> {
                 pinning::pin(cpu);
             }
         }),
+        Role::DemoPublisher => demo::publisher(),
+        Role::DemoSubscriber => demo::subscriber(),
     }
     .map(|()| ExitCode::SUCCESS)
     .or_else(|error| match error {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use dds_shm::SlotError;
 use dds_shm::liveness::LivenessError;
 use dds_shm::shm::ShmError;
+use dds_shm::transport::{Mismatch, NetworkReason, TransportError};
 use serde::{Deserialize, Serialize};
 
 use super::signals;
@@ -19,6 +20,8 @@ pub(crate) enum CliError {
     Liveness(#[from] LivenessError),
     #[error(transparent)]
     Shm(#[from] ShmError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     /// The other process of a command failed and said why.
     #[error("in the second process: {0}")]
     InChild(ChildFailure),
@@ -58,11 +61,13 @@ impl From<&CliError> for ChildFailure {
     }
 }
 
+/// Samples were lost or damaged, or did not come in time.
+pub(crate) const NOT_ALL: u8 = 1;
 const USAGE: u8 = 2;
 const MEMORY: u8 = 3;
 const PERMISSION: u8 = 4;
-const INCOMPATIBLE: u8 = 5;
-const OTHER: u8 = 6;
+pub(crate) const INCOMPATIBLE: u8 = 5;
+pub(crate) const OTHER: u8 = 6;
 
 impl CliError {
     pub(crate) fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
@@ -85,11 +90,22 @@ impl CliError {
             Self::Slot(error) => slot_code(error),
             Self::Liveness(error) => liveness_code(error),
             Self::Shm(error) => shm_code(error),
+            Self::Transport(error) => transport_code(error),
             Self::InChild(failure) => failure.code,
             Self::Usage(_) => USAGE,
             Self::Interrupted => signals::exit_code(),
             Self::ChildGone { .. } | Self::Protocol { .. } | Self::Io { .. } => OTHER,
         }
+    }
+}
+
+fn transport_code(error: &TransportError) -> u8 {
+    match error {
+        TransportError::Network(NetworkReason::NotSizable(_)) => USAGE,
+        TransportError::Network(NetworkReason::Mismatch(Mismatch::TypeHash(_))) => INCOMPATIBLE,
+        TransportError::Slots(error) => slot_code(error),
+        TransportError::Liveness(error) => liveness_code(error),
+        _ => OTHER,
     }
 }
 

@@ -2,7 +2,12 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `demo` | the main job: one publisher, some subscribers, every sample checked |
+//! | `publish`, `subscribe` | `pub` and `sub`, for two terminals |
+//! | `list`, `collect` | `ls` and `gc`: what is there, and what can go |
 //! | `perf` | how fast it is, beside the bare cache line and the bare futex |
+//! | `pattern`, `octets` | what the samples are, and whether they are whole |
+//! | `domain`, `qos`, `events` | taking part in a domain, and telling what happens there |
 //! | `child` | this executable again, as the other process of a measurement or a demo |
 //! | `pinning` | which processor runs what |
 //! | `signals` | ending on SIGINT and SIGTERM with nothing left behind |
@@ -10,13 +15,22 @@
 //! | `error` | what went wrong, and the exit code that says so |
 
 mod child;
+mod collect;
+mod demo;
+mod domain;
 mod error;
+mod events;
+mod list;
 mod octets;
 mod output;
+mod pattern;
 mod perf;
 mod pinning;
+mod publish;
+mod qos;
 mod quantity;
 mod signals;
+mod subscribe;
 
 use std::process::ExitCode;
 
@@ -50,6 +64,16 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show the main job: processes that find each other and exchange samples in place
+    Demo(demo::DemoArgs),
+    /// Publish on a topic
+    Pub(publish::PubArgs),
+    /// Subscribe to a topic, and check what comes from `pub`
+    Sub(subscribe::SubArgs),
+    /// List nodes, segments and readers, and who is dead
+    Ls(list::LsArgs),
+    /// Tell what the dead left behind, and remove it with --yes
+    Gc(collect::GcArgs),
     /// Measure latency, throughput and fan-out between two processes
     #[command(subcommand)]
     Perf(perf::Command),
@@ -74,6 +98,11 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, CliError> {
     match command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Pub(args) => publish::run(&args),
+        Command::Sub(args) => subscribe::run(&args),
+        Command::Ls(args) => list::run(&args),
+        Command::Gc(args) => collect::run(&args),
         Command::Perf(command) => perf::run(&command),
         Command::Child(args) => child::run(&args),
     }
