@@ -17,5 +17,5 @@ pub use types::{FlatError, FlatStruct, ParsedLayout, TypeHash};
 
 pub use slots::{
     ExpectedType, FlatLoan, FlatReader, FlatSample, FlatWriter, FlowPolicy, InMemorySlotAllocator,
-    PosixSlotAllocator, ReaderOptions, SampleInfo, SegmentOptions, SlotBackend, SlotError,
+    PosixSlotAllocator, ReaderOptions, SampleInfo, SegmentOptions, SlotBackend, SlotError, WaitSet,
 };

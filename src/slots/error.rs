@@ -60,14 +60,6 @@ pub enum FormatError {
         /// Of the control object.
         ctl: Incarnation,
     },
-    /// The flink file does not hold the name of a segment.
-    #[error("{} does not name a segment: {found:?}", path.display())]
-    Flink {
-        /// The file.
-        path: PathBuf,
-        /// Its beginning.
-        found: String,
-    },
 }
 
 /// What a slot operation can answer.
@@ -191,6 +183,9 @@ pub enum SlotError {
         /// The flink.
         path: PathBuf,
     },
+    /// A wait set waits at the bell of one node.
+    #[error("the reader belongs to another node than the wait set: make a wait set for its node")]
+    AnotherNode,
     /// The memory was truncated under the mapping.
     #[error("the segment's memory was taken away (truncated by somebody); attachment given up")]
     Poisoned,

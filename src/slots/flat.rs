@@ -2,12 +2,14 @@
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
     Committed, ExpectedType, Loan, Losses, RawSample, SampleHeader, SampleInfo, SlotError,
-    SlotReader, SlotWriter,
+    SlotReader, SlotWriter, Waitable,
 };
+use crate::liveness::{BellBit, Node};
 use crate::types::FlatStruct;
 
 /// Writes samples of type `T` into a segment.
@@ -276,6 +278,28 @@ impl<T: FlatStruct> FlatReader<T> {
     #[must_use]
     pub fn losses(&self) -> Losses {
         self.reader.losses()
+    }
+}
+
+impl<T> Waitable for FlatReader<T> {
+    fn is_ready(&self) -> bool {
+        self.reader.is_ready()
+    }
+
+    fn is_rung_by(&self, bit: BellBit) -> bool {
+        self.reader.is_rung_by(bit)
+    }
+
+    fn prepare_to_sleep(&self) -> Duration {
+        self.reader.prepare_to_sleep()
+    }
+
+    fn look_after(&self) {
+        self.reader.look_after();
+    }
+
+    fn node(&self) -> Option<&Arc<Node>> {
+        self.reader.node()
     }
 }
 

@@ -29,6 +29,7 @@ mod segment_owner;
 mod slot_reader;
 mod slot_writer;
 mod space_bell;
+mod wait_set;
 mod word;
 
 pub(crate) use kept_history::KeptHistory;
@@ -56,4 +57,5 @@ pub use reader_watch::ReaderWatch;
 pub use sample_header::SampleHeader;
 pub use slot_reader::{Losses, ReaderOptions, SlotReader};
 pub use slot_writer::{Committed, Loan, SampleInfo, SlotWriter};
+pub use wait_set::{WaitSet, Waitable};
 pub use word::{CLAIM, SlotWord};

@@ -11,10 +11,10 @@ use super::reader::{Looked, Taken};
 use super::segment_owner::SegmentOwner;
 use super::{
     EntryStatus, HeldSample, Identity, KeptHistory, NotServed, OwnerState, RawSample, ReaderCore,
-    ReaderEntry, ReaderIndex, ReaderRef, ReaderWatch, SegmentFlags, SlotError, SlotWord,
+    ReaderEntry, ReaderIndex, ReaderRef, ReaderWatch, SegmentFlags, SlotError, SlotWord, Waitable,
     claim_entry, space_bell, take_leave, withdraw_entry,
 };
-use crate::liveness::{BitLease, Node, NodeId};
+use crate::liveness::{BellBit, BitLease, Node, NodeId};
 use crate::shm::ProcessStamp;
 use crate::sync::{Ordering, Words};
 
@@ -734,6 +734,29 @@ impl SlotReader {
     #[must_use]
     pub fn may_read_in_place(&self) -> bool {
         self.state.borrow().attached.same_user || self.options.trust_other_users
+    }
+}
+
+impl Waitable for SlotReader {
+    fn is_ready(&self) -> bool {
+        Self::is_ready(self)
+    }
+
+    fn is_rung_by(&self, bit: BellBit) -> bool {
+        self.bit.as_ref().is_some_and(|lease| lease.bit() == bit)
+    }
+
+    fn prepare_to_sleep(&self) -> Duration {
+        self.settle();
+        self.sleep_at_most()
+    }
+
+    fn look_after(&self) {
+        self.probe_writer();
+    }
+
+    fn node(&self) -> Option<&Arc<Node>> {
+        self.node.as_ref()
     }
 }
 

@@ -16,8 +16,11 @@ use super::stable_vec::StableVec;
 use super::switch::Verdict;
 use super::transport::Registration;
 use crate::discovery::RemoteEndpoint;
+use crate::liveness::{BellBit, Node};
 use crate::shm::realtime_ns;
-use crate::slots::{EntryStatus, ExpectedType, HeldSample, Losses, SlotError, SlotReader};
+use crate::slots::{
+    EntryStatus, ExpectedType, HeldSample, Losses, SlotError, SlotReader, Waitable,
+};
 use crate::wire::Guid;
 
 /// How long a waiting reader spins before it goes to sleep.
@@ -600,4 +603,34 @@ impl ShmReader {
 pub(crate) fn lifespan_ns(remote: &RemoteEndpoint) -> Option<i64> {
     let lifespan = remote.data.qos.lifespan.duration.to_std()?;
     Some(i64::try_from(lifespan.as_nanos()).unwrap_or(i64::MAX))
+}
+
+impl Waitable for ShmReader {
+    fn is_ready(&self) -> bool {
+        Self::is_ready(self)
+    }
+
+    fn is_rung_by(&self, bit: BellBit) -> bool {
+        let rung = |attachment: &Attachment| attachment.slots.is_rung_by(bit);
+        // A change of who writes rings too, with no reader's bit.
+        self.shared.has_changed()
+            || self.cells.iter().any(|cell| cell.borrow().as_ref().is_some_and(rung))
+    }
+
+    fn prepare_to_sleep(&self) -> Duration {
+        let attachments = self.cells.iter();
+        let longest = attachments
+            .filter_map(|cell| {
+                cell.borrow().as_ref().map(|attachment| attachment.slots.prepare_to_sleep())
+            })
+            .min();
+        longest.map_or(LOOK_EVERY, |longest| longest.min(LOOK_EVERY))
+    }
+
+    /// The transport's service looks whether writers live.
+    fn look_after(&self) {}
+
+    fn node(&self) -> Option<&Arc<Node>> {
+        Some(&self.shared.node)
+    }
 }
