@@ -37,6 +37,9 @@ pub(crate) enum CliError {
     Io { action: &'static str, source: io::Error },
     #[error("{0}")]
     Usage(String),
+    /// Somebody did not come in time.
+    #[error("{0}")]
+    NotInTime(String),
     /// A signal asked us to end.
     #[error("ended by a signal")]
     Interrupted,
@@ -93,6 +96,7 @@ impl CliError {
             Self::Transport(error) => transport_code(error),
             Self::InChild(failure) => failure.code,
             Self::Usage(_) => USAGE,
+            Self::NotInTime(_) => NOT_ALL,
             Self::Interrupted => signals::exit_code(),
             Self::ChildGone { .. } | Self::Protocol { .. } | Self::Io { .. } => OTHER,
         }

@@ -45,6 +45,18 @@ fn a_demo_of_large_samples_tells_people_on_stderr_alone() {
 }
 
 #[test]
+fn a_demo_that_is_interrupted_leaves_nothing() {
+    let home = Home::new();
+    let mut demo = home.start(&[&["demo", "--samples", "1000000000", "--json"]]);
+    // Three processes are there.
+    while home.nodes_in(&home.run(&["ls", "--json"]).json()).len() < 3 {}
+    demo.signal(Signal::SIGINT);
+    let ended = demo.end();
+    assert_eq!((ended.code, ended.stdout.as_str()), (130, ""), "{ended}");
+    home.assert_empty();
+}
+
+#[test]
 fn subscribers_get_what_a_publisher_publishes_once_they_are_there() {
     let home = Home::new();
     let publisher = home.start(&[
@@ -144,6 +156,10 @@ fn a_reader_that_holds_on_makes_a_keep_all_publisher_wait() {
     // No more than the publisher allows.
     holder.await_line("holding 2 samples");
     publisher.await_line("tried 4 times");
+    let listing = home.run(&["ls", "--json"]).json();
+    let segment = home.segment_in(&listing, &publisher).expect("the segment is listed");
+    let reader = &segment["readers"][0];
+    assert!(reader["lag"].as_u64().unwrap() > 100, "it is as far behind as it can be: {reader}");
     publisher.signal(Signal::SIGINT);
     let ended = publisher.end();
     assert_eq!(ended.code, 130, "{ended}");

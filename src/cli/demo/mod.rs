@@ -27,8 +27,9 @@ pub(crate) use subscriber::run as subscriber;
 /// Domains to choose from: seldom used by people, and with ports below the ephemeral ones.
 const DOMAINS: std::ops::Range<u32> = 60..100;
 const TOPIC: &str = "dds-shm demo";
-/// Between two steps of the progress bar.
-const STEPS: u64 = 50;
+/// Samples, and octets, published between two looks at signals and steps of the progress bar.
+const STEP: u64 = 10_000;
+const STEP_OCTETS: u64 = 16 << 20;
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DemoArgs {
@@ -214,7 +215,7 @@ impl Team {
 
     fn publish(&mut self, plan: &Plan) -> Result<PublisherReport, CliError> {
         let bar = progress("publishing", plan.samples);
-        let step = plan.samples.div_ceil(STEPS);
+        let step = STEP.min(STEP_OCTETS / u64::from(plan.size)).max(1);
         loop {
             let published = bar.position();
             let count = step.min(plan.samples - published);

@@ -56,7 +56,7 @@ impl Publisher {
         let writer = participant.create_writer(config)?;
         let readers = writer.wait_for_readers(plan.readers as usize, PATIENCE);
         if readers < plan.readers as usize {
-            return Err(CliError::Usage(format!(
+            return Err(CliError::NotInTime(format!(
                 "{readers} of {} readers were found within {PATIENCE:?}: \
                  is the loopback interface up (`ip link set lo up`)?",
                 plan.readers
