@@ -11,12 +11,16 @@ mod transport_support;
 
 use std::time::{Duration, Instant};
 
-use dds_shm::discovery::{LossReason, RemoteEndpoint};
+use dds_shm::discovery::{LossReason, Registry, RemoteEndpoint};
 use dds_shm::transport::{
-    NetworkReason, Reachability, ReaderConfig, ReaderLoss, ShmWriter, TransportEvent, WriterConfig,
+    EmbeddedParticipant, NetworkReason, Reachability, ReaderConfig, ReaderLoss, ShmTransport,
+    ShmWriter, TransportEvent, WriterConfig,
 };
-use dds_shm::wire::{Duration as WireDuration, EndpointRole, Guid};
+use dds_shm::wire::{Duration as WireDuration, EndpointRole, Guid, GuidPrefix};
 use dds_shm::{SampleInfo, SlotError};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
 use support::{Child, await_go, eventually, role, say, stay};
 use transport_support::*;
 
@@ -270,6 +274,50 @@ fn a_late_joiner_gets_the_history_of_the_former_owner_and_is_told() {
         }
         _ => None,
     });
+}
+
+#[test]
+fn a_forked_child_touches_nothing_of_its_parents_endpoints() {
+    let rig = Rig::new();
+    let node = rig.home.node();
+    let registry = Registry::open(&node, "fork").unwrap();
+    let transport = ShmTransport::builder(0, GuidPrefix([1; 12])).node(node).match_own(true);
+    let participant = EmbeddedParticipant::over(registry, transport.build().unwrap()).unwrap();
+    let reader = participant.create_reader(reader_of::<Count>(keep_all())).unwrap();
+    let writer = participant.create_writer(writer_of::<Count>(keep_all())).unwrap();
+    assert_eq!(writer.wait_for_readers(1, LONG), 1);
+    publish(&writer, [1]);
+    let held = reader.take().unwrap().unwrap();
+    // SAFETY: the child calls what is made for it, and ends without returning to the harness.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Child => {
+            let write = writer.write(&count(2), &SampleInfo::default());
+            let is_refused = matches!(write, Err(SlotError::Forked))
+                && matches!(reader.take(), Err(SlotError::Forked));
+            let _ = reader.reachability(writer.guid());
+            drop(held);
+            drop((reader, writer, participant));
+            // SAFETY: ends the process; nothing of the harness runs at its end.
+            unsafe { nix::libc::_exit(if is_refused { 0 } else { 1 }) };
+        }
+        ForkResult::Parent { child } => {
+            let until = Instant::now() + LONG;
+            let status = loop {
+                match waitpid(child, Some(WaitPidFlag::WNOHANG)).unwrap() {
+                    WaitStatus::StillAlive if Instant::now() < until => std::thread::yield_now(),
+                    WaitStatus::StillAlive => {
+                        kill(child, Signal::SIGKILL).unwrap();
+                    }
+                    status => break status,
+                }
+            };
+            assert_eq!(status, WaitStatus::Exited(child, 0));
+        }
+    }
+    assert_eq!(held.bytes(), count(1));
+    drop(held);
+    publish(&writer, [2]);
+    assert_eq!(next_numbers(&reader, 1), [2]);
 }
 
 /// The next numbers up to `last`, and who wrote them.

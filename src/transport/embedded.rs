@@ -16,6 +16,7 @@ use super::transport::ShmTransport;
 use super::writer::ShmWriter;
 use crate::discovery::{DiscoveryEvent, EndpointDirectory, Participant, ParticipantConfig};
 use crate::liveness::spawn_quiet;
+use crate::shm::ProcessStamp;
 use crate::wire::Guid;
 
 /// A transport that is told of others by a directory (SPDP and SEDP, or the registry), and whose
@@ -137,6 +138,7 @@ impl fmt::Debug for EmbeddedParticipant {
 /// The thread that hands the events of a directory to a transport.
 #[derive(Debug)]
 struct Follower {
+    stamp: ProcessStamp,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -150,7 +152,7 @@ impl Follower {
         let run = move || follow(&*directory, &transport, &stopped);
         let thread =
             spawn_quiet("dds-shm-follow".to_owned(), run).map_err(TransportError::Thread)?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok(Self { stamp: ProcessStamp::current(), stop: Some(stop), thread: Some(thread) })
     }
 }
 
@@ -177,6 +179,11 @@ fn follow(directory: &dyn EndpointDirectory, transport: &ShmTransport, stopped: 
 
 impl Drop for Follower {
     fn drop(&mut self) {
+        if !self.stamp.is_current() {
+            // There is no such thread in a forked child.
+            std::mem::forget((self.stop.take(), self.thread.take()));
+            return;
+        }
         self.stop = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()

@@ -106,13 +106,6 @@ impl ReaderHandle {
     }
 }
 
-/// What became of a sample that was taken from a segment.
-enum Fate<'r> {
-    Deliver(ShmSample<'r>),
-    /// Came before, or too late: the next one.
-    Pass,
-}
-
 impl ShmReader {
     pub(crate) fn new(shared: Arc<ReaderShared>, registration: Registration) -> Self {
         Self {
@@ -223,68 +216,64 @@ impl ShmReader {
                 return Ok(None);
             }
             let slots = Ref::map(Ref::clone(&attachment), |attachment| &attachment.slots);
-            match SlotReader::take_by(slots) {
-                Ok(Some(sample)) => match self.judge(&attachment, sample)? {
-                    Fate::Deliver(sample) => return Ok(Some(sample)),
-                    Fate::Pass => {}
-                },
-                Ok(None) => {
-                    if self.found_nothing(&attachment, &mut was_leaving) {
-                        continue;
-                    }
-                    if attachment.phase.get() == Phase::Over {
-                        drop(attachment);
-                        self.clear(cell);
-                    }
-                    return Ok(None);
-                }
+            let sample = match SlotReader::take_by(slots) {
+                Ok(Some(sample)) => sample,
+                Ok(None) if self.found_nothing(&attachment, &mut was_leaving) => continue,
+                Ok(None) => return Ok(self.nothing_more(cell, attachment)),
                 Err(error @ (SlotError::TooManyHeld { .. } | SlotError::Forked)) => {
                     return Err(error);
                 }
                 Err(error) => {
                     self.end(&attachment, &error);
-                    drop(attachment);
-                    self.clear(cell);
-                    return Ok(None);
+                    return Ok(self.nothing_more(cell, attachment));
                 }
+            };
+            let (seq, header) = (sample.seq(), sample.header());
+            let is_plain = attachment.phase.get() == Phase::Settled
+                && seq == attachment.link.last_seq().wrapping_add(1)
+                && header.owner_epoch == attachment.epoch.get()
+                && attachment.lifespan.get().is_none();
+            if !is_plain && !self.is_to_be_delivered(&attachment, &sample) {
+                continue;
+            }
+            attachment.link.took(seq, header.sn);
+            let writer = attachment.writer.get();
+            if attachment.in_place {
+                return Ok(Some(ShmSample { writer, payload: Payload::InPlace(sample) }));
+            }
+            if let Some(payload) = self.copy_out(&attachment, &sample) {
+                return Ok(Some(ShmSample { writer, payload }));
             }
         }
     }
 
-    /// What becomes of a sample: nearly always the first line of it.
-    #[inline]
-    fn judge<'r>(
+    /// An attachment has nothing to give; if it is over, it goes.
+    fn nothing_more<T>(&self, cell: &AttachmentCell, attachment: Ref<'_, Attachment>) -> Option<T> {
+        let is_over = attachment.phase.get() == Phase::Over;
+        drop(attachment);
+        if is_over {
+            self.clear(cell);
+        }
+        None
+    }
+
+    /// Copies a sample of another user's writer; `None` if it was rewritten meanwhile.
+    #[cold]
+    fn copy_out(
         &self,
         attachment: &Attachment,
-        sample: HeldSample<Ref<'r, SlotReader>>,
-    ) -> Result<Fate<'r>, SlotError> {
-        let seq = sample.seq();
-        let is_plain = attachment.phase.get() == Phase::Settled
-            && seq == attachment.link.last_seq().wrapping_add(1)
-            && sample.header().owner_epoch == attachment.epoch.get()
-            && attachment.lifespan.get().is_none();
-        if !is_plain && !self.is_to_be_delivered(attachment, &sample) {
-            return Ok(Fate::Pass);
-        }
-        attachment.link.took(seq, sample.header().sn);
-        let writer = attachment.writer.get();
-        if attachment.in_place {
-            return Ok(Fate::Deliver(ShmSample { writer, payload: Payload::InPlace(sample) }));
-        }
+        sample: &HeldSample<Ref<'_, SlotReader>>,
+    ) -> Option<Payload<'static>> {
         let mut bytes = Vec::new();
-        match sample.copy_checked(&mut bytes) {
-            Ok(()) => {
-                let payload = Payload::Copied { seq, header: *sample.header(), bytes };
-                Ok(Fate::Deliver(ShmSample { writer, payload }))
-            }
-            Err(_) => {
-                // Another reader of the segment broke the protocol; this sample is lost.
-                let losses = Losses { lost: 1, replaced: 0 };
-                self.count_past(losses);
-                attachment.link.lose(self.shared.guid, losses, &self.shared.events);
-                Ok(Fate::Pass)
-            }
+        if sample.copy_checked(&mut bytes).is_ok() {
+            let (seq, header) = (sample.seq(), *sample.header());
+            return Some(Payload::Copied { seq, header, bytes });
         }
+        // Another reader of the segment broke the protocol; this sample is lost.
+        let losses = Losses { lost: 1, replaced: 0 };
+        self.count_past(losses);
+        attachment.link.lose(self.shared.guid, losses, &self.shared.events);
+        None
     }
 
     /// Everything but "the next sample of a writer that is settled".

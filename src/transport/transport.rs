@@ -13,7 +13,7 @@ use super::error::TransportError;
 use super::event::{EventSink, TransportEvent, TransportEvents};
 use super::link::Link;
 use super::matching::{Change, LocalEndpoint, Matching, Parting, Relation, Step};
-use super::reachability::{Mismatch, NetworkReason, TypeHashMismatch};
+use super::reachability::{Mismatch, NetworkReason, Reachability, TypeHashMismatch};
 use super::reader::{ReaderHandle, ShmReader, lifespan_ns};
 use super::reader_shared::ReaderShared;
 use super::segment_plan::plan_segment;
@@ -25,6 +25,7 @@ use crate::discovery::{
     qos_digest,
 };
 use crate::liveness::{Node, Serve, Serviced};
+use crate::shm::ProcessStamp;
 use crate::slots::{Incarnation, PosixSlotAllocator, ReaderOptions, SlotError, SlotReader};
 use crate::wire::qos::Durability;
 use crate::wire::{EndpointData, EndpointRole, EntityId, Guid, GuidPrefix, VendorId};
@@ -97,12 +98,18 @@ impl State {
 pub(crate) struct Registration {
     guid: Guid,
     transport: Weak<Inner>,
+    stamp: ProcessStamp,
     /// Withdrawn first: others are not to be told of what is not there.
     pub(crate) announcement: Option<Arc<Announcement>>,
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        if !self.stamp.is_current() {
+            // In a forked child: the endpoint is the parent's, and so may be the locks.
+            std::mem::forget(self.announcement.take());
+            return;
+        }
         self.announcement = None;
         if let Some(inner) = self.transport.upgrade() {
             inner.remove(self.guid);
@@ -337,6 +344,11 @@ impl ShmTransport {
                 self.participant_lost(prefix, reason);
             }
             DiscoveryEvent::Unreachable { local, remote, why } => {
+                let known = self.reader(local).map(|reader| reader.reachability(remote));
+                if known == Some(Reachability::Network(NetworkReason::NoLocator)) {
+                    // Told when it was matched.
+                    return;
+                }
                 let reason = NetworkReason::NoNetworkPath(why);
                 self.0.events.tell(TransportEvent::Unreachable { local, remote, reason });
             }
@@ -390,7 +402,8 @@ impl Inner {
     }
 
     fn registration(&self, guid: Guid, transport: &ShmTransport) -> Registration {
-        Registration { guid, transport: Arc::downgrade(&transport.0), announcement: None }
+        let stamp = ProcessStamp::current();
+        Registration { guid, transport: Arc::downgrade(&transport.0), stamp, announcement: None }
     }
 
     fn check_secured(&self, topic: &str, secured: bool) -> Result<(), NetworkReason> {
