@@ -216,13 +216,9 @@ fn what_cannot_be_opened_says_why() {
             |reason| matches!(reason, NetworkReason::Format(0x80)),
         ),
         (
-            // The path of one writer, and the nonce and GUID of another.
-            |remote| {
-                remote.data.guid.entity_id = EntityId::user_writer(77, false);
-                let segment = remote.locator.as_mut().unwrap().segment.as_mut().unwrap();
-                segment.incarnation[0] ^= 1;
-            },
-            |reason| matches!(reason, NetworkReason::OtherIncarnation { .. }),
+            // The segment of one writer, announced by another.
+            |remote| remote.data.guid.entity_id = EntityId::user_writer(77, false),
+            |reason| matches!(reason, NetworkReason::OtherWriter { .. }),
         ),
     ];
     for (number, (edit, check)) in cases.into_iter().enumerate() {
@@ -255,6 +251,30 @@ fn a_locator_of_the_incarnation_before_leads_to_the_same_writer() {
     publication.locator.as_mut().unwrap().segment.as_mut().unwrap().incarnation[0] ^= 1;
     other.transport.publication_discovered(publication);
     assert_eq!(writer.wait_for_readers(1, LONG), 1);
+}
+
+#[test]
+fn a_stranger_cannot_claim_the_segment_that_is_read() {
+    let rig = Rig::new();
+    let (one, other) = (rig.host(1), rig.host(2));
+    let (writer, reader) =
+        connect(&one, writer_of::<Count>(keep_all()), &other, reader_of::<Count>(keep_all()));
+    let mut stranger = one.describe(writer.guid());
+    stranger.data.guid.entity_id = EntityId::user_writer(77, false);
+    let guid = stranger.data.guid;
+    other.transport.publication_discovered(stranger);
+    other.expect(|event| match event {
+        TransportEvent::Unreachable { remote, reason, .. } => {
+            let path = writer.locator().path.as_str().to_owned();
+            let owner = writer.guid();
+            assert_eq!((*remote, reason), (guid, &NetworkReason::OtherWriter { path, owner }));
+            Some(())
+        }
+        _ => None,
+    });
+    writer.write(&count(1), &SampleInfo::default()).unwrap();
+    assert_eq!(reader.take_within(LONG).unwrap().unwrap().writer(), writer.guid());
+    assert_eq!(reader.reachability(writer.guid()), Reachability::SharedMemory);
 }
 
 #[test]
@@ -355,6 +375,53 @@ fn a_participant_that_leaves_takes_its_endpoints_along() {
         _ => None,
     });
     assert_eq!(reader.reachability(writer.guid()), Reachability::Network(NetworkReason::Unknown));
+}
+
+#[test]
+fn nothing_new_is_taken_of_a_writer_whose_lease_expired() {
+    let rig = Rig::new();
+    let (one, other) = (rig.host(1), rig.host(2));
+    let (writer, reader) =
+        connect(&one, writer_of::<Count>(keep_all()), &other, reader_of::<Count>(keep_all()));
+    let write = |number| writer.write(&count(number), &SampleInfo::default()).unwrap().unwrap();
+    write(1);
+    assert_eq!(next_numbers(&reader, 1), [1]);
+    write(2);
+    write(3);
+    other.transport.participant_lost(one.prefix(), LossReason::LeaseExpired);
+    assert_eq!(next_numbers(&reader, 1), [2]);
+    // It is alive all the same, and goes on.
+    write(4);
+    assert_eq!(numbers(&reader), [3]);
+    one.expect(|event| {
+        matches!(event, TransportEvent::ReaderLost { why: ReaderLoss::Left, .. }).then_some(())
+    });
+    assert_eq!(
+        reader.reachability(writer.guid()),
+        Reachability::Network(NetworkReason::ParticipantLost)
+    );
+    // Heard of again, it is read from what comes next.
+    other.transport.participant_alive(one.prefix());
+    assert_eq!(writer.wait_for_readers(1, LONG), 1);
+    write(5);
+    assert_eq!(next_numbers(&reader, 1), [5]);
+}
+
+#[test]
+fn a_lease_that_is_renewed_in_time_changes_nothing() {
+    let rig = Rig::new();
+    let (one, other) = (rig.host(1), rig.host(2));
+    let (writer, reader) =
+        connect(&one, writer_of::<Count>(keep_all()), &other, reader_of::<Count>(keep_all()));
+    let write = |number| writer.write(&count(number), &SampleInfo::default()).unwrap().unwrap();
+    write(1);
+    assert_eq!(next_numbers(&reader, 1), [1]);
+    other.transport.participant_lost(one.prefix(), LossReason::LeaseExpired);
+    other.transport.participant_alive(one.prefix());
+    write(2);
+    assert_eq!(next_numbers(&reader, 1), [2]);
+    assert_eq!(reader.reachability(writer.guid()), Reachability::SharedMemory);
+    assert!(one.events.drain().all(|event| !matches!(event, TransportEvent::ReaderLost { .. })));
 }
 
 #[test]

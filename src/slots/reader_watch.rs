@@ -67,6 +67,24 @@ impl ReaderWatch {
         (self.memory.load(SlotWord::OwnerState, Ordering::Acquire) >> 8) as u32
     }
 
+    /// Highest sequence number published; 0 in a forked child.
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        if !self.stamp.is_current() {
+            return 0;
+        }
+        self.memory.load(SlotWord::Head, Ordering::Acquire)
+    }
+
+    /// The writer's GUID as the segment says it; unknown (zero) in a forked child.
+    #[must_use]
+    pub fn writer_guid(&self) -> [u8; 16] {
+        if !self.stamp.is_current() {
+            return [0; 16];
+        }
+        self.memory.load_owner().1
+    }
+
     /// Whether the owner said that nothing more comes through this memory: closed, or replaced.
     #[must_use]
     pub fn is_closed(&self) -> bool {

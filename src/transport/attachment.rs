@@ -33,6 +33,8 @@ pub(crate) struct Attachment {
     pub(crate) lifespan: Cell<Option<i64>>,
     /// What of the samples before it was admitted is for it.
     pub(crate) history: RefCell<Option<KeptHistory>>,
+    /// Its writer is gone, or seems so: nothing beyond this is taken any more.
+    pub(crate) drain_through: Cell<Option<u64>>,
     /// Taken through an attachment before this one.
     pub(crate) skip_through: u64,
     /// Owner epoch of the writer as it is now.
@@ -64,6 +66,7 @@ impl Attachment {
             phase: Cell::new(Phase::Joining),
             lifespan: Cell::new(lifespan),
             history: RefCell::new(None),
+            drain_through: Cell::new(None),
             skip_through,
             epoch: Cell::new(0),
             disconnections: Cell::new(0),

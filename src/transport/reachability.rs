@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::discovery::{LocatorError, PathRefused, UnreachableReason};
-use crate::slots::Incarnation;
 use crate::types::TypeHash;
+use crate::wire::Guid;
 use crate::wire::qos::QosPolicyId;
 
 /// By which way samples go between a local endpoint and another one.
@@ -83,17 +83,12 @@ pub enum NetworkReason {
     #[error("the segment has format {0}, which is not supported here")]
     Format(u8),
     /// The path leads to the segment of another writer.
-    #[error(
-        "{path} leads to incarnation {found}, but {expected} was advertised: \
-         another writer's segment, or another host's"
-    )]
-    OtherIncarnation {
+    #[error("{path} leads to a segment of writer {owner}, not of the one that advertised it")]
+    OtherWriter {
         /// The path.
         path: String,
-        /// What was advertised.
-        expected: Incarnation,
-        /// What is there.
-        found: Incarnation,
+        /// Whose segment it is.
+        owner: Guid,
     },
     /// The segment could not be opened or used.
     #[error("cannot attach to the segment at {path}: {error}")]

@@ -25,6 +25,8 @@ use crate::wire::Guid;
 
 /// How long a waiting reader spins before it goes to sleep.
 const SPIN: Duration = Duration::from_micros(20);
+/// How many samples are passed over (doubles, expired ones) before the next writer has its turn.
+const MAX_PASSED_OVER: usize = 4096;
 /// How long it sleeps at most without looking by itself.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -170,8 +172,8 @@ impl ShmReader {
     /// order.
     ///
     /// # Errors
-    /// [`SlotError::TooManyHeld`] if the only writers with more samples are those of which too many
-    /// are in use; [`SlotError::Forked`].
+    /// [`SlotError::TooManyHeld`] if as many samples of a writer are in use as may be, and no other writer
+    /// has one; [`SlotError::Forked`].
     #[inline]
     pub fn take(&self) -> Result<Option<ShmSample<'_>>, SlotError> {
         if self.shared.has_changed() {
@@ -211,7 +213,7 @@ impl ShmReader {
             return Ok(None);
         };
         let mut was_leaving = false;
-        loop {
+        for _ in 0..MAX_PASSED_OVER {
             if attachment.phase.get() != Phase::Settled && !self.may_take(&attachment) {
                 return Ok(None);
             }
@@ -232,8 +234,13 @@ impl ShmReader {
             let is_plain = attachment.phase.get() == Phase::Settled
                 && seq == attachment.link.last_seq().wrapping_add(1)
                 && header.owner_epoch == attachment.epoch.get()
-                && attachment.lifespan.get().is_none();
+                && attachment.lifespan.get().is_none()
+                && attachment.drain_through.get().is_none();
             if !is_plain && !self.is_to_be_delivered(&attachment, &sample) {
+                if attachment.phase.get() == Phase::Over {
+                    drop(sample);
+                    return Ok(self.nothing_more(cell, attachment));
+                }
                 continue;
             }
             attachment.link.took(seq, header.sn);
@@ -245,6 +252,8 @@ impl ShmReader {
                 return Ok(Some(ShmSample { writer, payload }));
             }
         }
+        // More than there are in any segment went by: let others have their turn.
+        Ok(None)
     }
 
     /// An attachment has nothing to give; if it is over, it goes.
@@ -285,6 +294,10 @@ impl ShmReader {
     ) -> bool {
         let header = sample.header();
         if sample.seq() <= attachment.skip_through {
+            return false;
+        }
+        if attachment.drain_through.get().is_some_and(|last| sample.seq() > last) {
+            self.end(attachment, &SlotError::WriterLost);
             return false;
         }
         attachment.history.borrow_mut().take_if(|history| history.is_over(sample.seq()));
@@ -486,6 +499,13 @@ impl ShmReader {
                 link.renew(incarnation, attachment.slots.watch());
                 link.is_stale.store(false, Ordering::Release);
             }
+        }
+        let is_draining = link.state() == LinkState::Retiring;
+        if !is_draining {
+            attachment.drain_through.set(None);
+        } else if attachment.drain_through.get().is_none() {
+            // What a writer that only seems to be gone publishes from now on is not taken.
+            attachment.drain_through.set(Some(link.watch().head()));
         }
         attachment.writer.set(link.writer());
         if let Some(remote) = self.shared.announced(link.writer()) {

@@ -163,6 +163,9 @@ impl ReaderShared {
             return false;
         }
         if is_same && link.state() == LinkState::Live {
+            // It may have another LIFESPAN.
+            drop(book);
+            self.wake();
             return false;
         }
         link.change(LinkState::Live, LinkState::Retiring);
@@ -221,7 +224,9 @@ impl ReaderShared {
         let mut book = self.book();
         let found = book.writers.iter().find_map(|(guid, entry)| {
             let link = entry.link.as_ref().filter(|_| *guid != writer)?;
-            (link.incarnation() == incarnation).then(|| (*guid, Arc::clone(link)))
+            let is_it = link.incarnation() == incarnation
+                && Guid::from_bytes(link.watch().writer_guid()) == writer;
+            is_it.then(|| (*guid, Arc::clone(link)))
         });
         let Some((former, link)) = found else { return false };
         let is_usable =
@@ -311,6 +316,14 @@ impl ReaderShared {
                 entry.way = Reachability::SharedMemory;
                 self.events.tell(TransportEvent::WriterAttached { reader, writer, start_sn });
             }
+            None if watch.status() == Some(EntryStatus::Refused)
+                && entry.way == Reachability::Network(NetworkReason::Joining) =>
+            {
+                let reason = NetworkReason::Refused;
+                entry.way = Reachability::Network(reason.clone());
+                let (local, remote) = (self.guid, writer);
+                self.events.tell(TransportEvent::Unreachable { local, remote, reason });
+            }
             None if watch.status() == Some(EntryStatus::Disconnected)
                 && entry.served_as.is_some() =>
             {
@@ -359,7 +372,8 @@ impl ReaderShared {
         drop(book);
         let (reader, local, reason) = (self.guid, self.guid, reason.clone());
         match before {
-            Reachability::Network(NetworkReason::WriterLost) => {}
+            // Told before.
+            Reachability::Network(NetworkReason::WriterLost | NetworkReason::Refused) => {}
             Reachability::Network(NetworkReason::Joining) => {
                 self.events.tell(TransportEvent::Unreachable { local, remote: writer, reason });
             }

@@ -372,6 +372,7 @@ impl ShmTransport {
             for guid in state.matching.remotes_of(&topic) {
                 let is_there = found.iter().any(|remote| remote.data.guid == guid);
                 if !is_there && guid.prefix != own {
+                    state.disconnect(|reader| reader == guid);
                     let steps = state.matching.gone(guid);
                     self.0.apply(&state, steps);
                 }
@@ -560,9 +561,9 @@ impl Inner {
         let slots = self.open(reader, locator)?;
         let found = slots.identity().incarnation;
         // A segment that was replaced has a new incarnation, and the same writer.
-        if found != expected && Guid::from_bytes(slots.writer_guid()) != guid {
-            let path = path.to_owned();
-            return Err(NetworkReason::OtherIncarnation { path, expected, found });
+        let owner = Guid::from_bytes(slots.writer_guid());
+        if owner != guid {
+            return Err(NetworkReason::OtherWriter { path: path.to_owned(), owner });
         }
         let skip_through = reader.finished(found);
         let link = Link::new(path.to_owned(), guid, found, slots.watch());
