@@ -17,7 +17,7 @@ mod segment;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dds_shm::slots::SlotWord;
 use dds_shm::sync::Ordering;
@@ -36,6 +36,7 @@ fn explore(scenario: &Scenario, weak: Weak) -> Option<String> {
     builder.max_branches = 20_000;
     let seconds = std::env::var("DDS_SHM_LOOM_SECONDS").ok().and_then(|text| text.parse().ok());
     builder.max_duration = seconds.map(Duration::from_secs);
+    let begun = Instant::now();
     let executions = std::sync::Arc::new(AtomicUsize::new(0));
     let counted = std::sync::Arc::clone(&executions);
     let body = scenario.body;
@@ -50,7 +51,9 @@ fn explore(scenario: &Scenario, weak: Weak) -> Option<String> {
         let text = cause.downcast_ref::<String>().map(String::as_str);
         text.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
     });
-    let said = failed.as_deref().and_then(|text| text.lines().next()).unwrap_or("holds");
+    let cut = seconds.is_some_and(|seconds| begun.elapsed() >= Duration::from_secs(seconds));
+    let said = failed.as_deref().and_then(|text| text.lines().next());
+    let said = said.unwrap_or(if cut { "holds so far; the time is up" } else { "holds" });
     println!("{:<44} {executions:>8} executions: {said}", scenario.name);
     failed
 }
