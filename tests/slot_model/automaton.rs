@@ -47,6 +47,8 @@ pub(crate) enum Event {
     Inconsistent { seq: u64, head: u64 },
     /// A reader that wanted `want` got `seq`.
     Sample { want: u64, seq: u64 },
+    /// A reader that wanted `seq` copied these halves of a payload and found them good.
+    Copied { seq: u64, halves: [u64; 2] },
     /// A reader's position went from `from` to `to`, and it was told that it missed so many.
     Missed { entry: ReaderIndex, from: u64, to: u64, told: u64, owner_dead: bool },
     /// A reader was told that its entry is lost.

@@ -21,6 +21,8 @@ pub(crate) struct Config {
     /// Readers that may keep samples while they take the next, and how many at a time.
     pub(crate) keep: Mask,
     pub(crate) holds: usize,
+    /// Readers that copy samples out and mark them, without a hazard.
+    pub(crate) copies: Mask,
     /// Readers that are not there from the start.
     pub(crate) join: Mask,
     /// Readers that want kept history when they join, and how much of it is kept.
@@ -61,6 +63,7 @@ impl Config {
         waits: true,
         keep: 0,
         holds: 1,
+        copies: 0,
         join: 0,
         history: 0,
         depth: 0,

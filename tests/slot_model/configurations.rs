@@ -35,6 +35,7 @@ pub(crate) const SMALL: &[Config] = &[
     Config { name: "refused, entry reused", join: 0b11, refuse: 0b01, entries: 1, ..PLAIN },
     Config { name: "joins and is killed", join: 0b10, kill: 0b10, ..PLAIN },
     Config { name: "joins and leaves", join: 0b10, leave: 0b10, ..PLAIN },
+    Config { name: "mixed, r1 copies", copies: 0b10, ..MIXED },
     Config { name: "owner dies, mixed", owner_kills: 1, ..MIXED },
     Config { name: "owner adopted, blocking", ..ADOPTED },
     Config { name: "n1 bell, blocking", ..BELL },
@@ -44,6 +45,29 @@ pub(crate) const SMALL: &[Config] = &[
 
 /// Explored by `scripts/model.sh`.
 pub(crate) const LARGE: &[Config] = &[
+    Config { name: "overwriting, r1 copies", copies: 0b10, ..OVERWRITING },
+    Config { name: "mixed, both copy, r1 killed", copies: 0b11, kill: 0b10, ..MIXED },
+    Config {
+        name: "blocking, r1 copies, lease and return",
+        copies: 0b10,
+        lease: 0b10,
+        returns: 0b10,
+        ..PLAIN
+    },
+    Config { name: "owner adopted, r1 copies", copies: 0b10, ..ADOPTED },
+    Config { name: "three readers, blocking", readers: 3, entries: 3, ..PLAIN },
+    Config { name: "three readers, mixed", readers: 3, entries: 3, ..MIXED },
+    Config {
+        name: "n3 k4 owner adopted, history",
+        slots: 3,
+        samples: 4,
+        join: 0b10,
+        history: 0b10,
+        depth: 1,
+        ..ADOPTED
+    },
+    Config { name: "n3 k5 mixed, keep both", slots: 3, samples: 5, keep: 0b11, ..MIXED },
+    Config { name: "n3 k5 overwriting, keep r1", slots: 3, samples: 5, keep: 0b10, ..OVERWRITING },
     Config { name: "overwriting, keep both", keep: 0b11, ..OVERWRITING },
     Config { name: "k4 overwriting, keep r1", samples: 4, keep: 0b10, ..OVERWRITING },
     Config { name: "overwriting, discard", discards: 1, ..OVERWRITING },
@@ -259,6 +283,11 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
         &[HANG, GAP, LOSS, CURSOR],
     ),
     (Mutant::ReaderSetsNoHazard, Config { name: "overwriting", ..OVERWRITING }, &[TORN]),
+    (
+        Mutant::CopyLooksOnce,
+        Config { name: "one reader copies", readers: 1, copies: 0b01, ..OVERWRITING },
+        &[TORN],
+    ),
     (Mutant::ReaderLooksOnce, Config { name: "overwriting", ..OVERWRITING }, &[TORN]),
     (
         Mutant::KeepMovesCursorBeforeHold,
@@ -290,4 +319,13 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
     (Mutant::ReaderNeverLooksAtTheBell, Config { name: "bell", ..BELL }, &[WAKE]),
     (Mutant::OwnerSleepsWithoutALook, Config { name: "bell", ..BELL }, &[WAKE]),
     (Mutant::WakerForgetsTheGeneration, Config { name: "bell", ..BELL }, &[WAKE, HANG, BLOCKED]),
+];
+
+/// Changes of the protocol that must not be noticed, and where they are looked for.
+pub(crate) const HARMLESS: &[(Mutant, &[&str])] = &[
+    (
+        Mutant::ReleaseLowersHazardBeforeCursor,
+        &["blocking, lease", "overwriting", "blocking, both killed", "n1 bell, blocking"],
+    ),
+    (Mutant::OwnerForgetsTheDirectory, &["overwriting", "blocking, lease"]),
 ];

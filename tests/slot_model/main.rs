@@ -20,7 +20,7 @@ mod words;
 mod world;
 
 use config::Config;
-use configurations::{LARGE, MUTANTS, SMALL};
+use configurations::{HARMLESS, LARGE, MUTANTS, SMALL};
 use explore::explore;
 use mutant::Mutant;
 
@@ -90,4 +90,16 @@ fn every_seeded_bug_is_found() {
         }
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+#[test]
+fn what_is_not_needed_can_be_left_out() {
+    for (mutant, names) in HARMLESS {
+        for config in SMALL.iter().filter(|config| names.contains(&config.name)) {
+            let report = explore(*config, *mutant, false, LIMIT);
+            let name = format!("{mutant:?}");
+            println!("{name:<40} {:<36} {:>8} states", config.name, report.states);
+            assert!(report.broken.is_none(), "{name} in {}: {:?}", config.name, report.broken);
+        }
+    }
 }

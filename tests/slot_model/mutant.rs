@@ -89,6 +89,7 @@ pub(crate) enum Mutant {
     AdmissionStateBeforeStart,
     ReaderSetsNoHazard,
     ReaderLooksOnce,
+    CopyLooksOnce,
     KeepMovesCursorBeforeHold,
     KeepLowersHazardBeforeHold,
     ReleaseForgetsCursor,
@@ -99,6 +100,10 @@ pub(crate) enum Mutant {
     ReaderNeverLooksAtTheBell,
     OwnerSleepsWithoutALook,
     WakerForgetsTheGeneration,
+    /// Breaks nothing: the application is done with the sample.
+    ReleaseLowersHazardBeforeCursor,
+    /// Breaks nothing: the directory only saves a scan.
+    OwnerForgetsTheDirectory,
 }
 
 const fn owner(during: &'static str, kind: Kind, word: fn(SlotWord) -> bool) -> Site {
@@ -191,6 +196,7 @@ impl Mutant {
             Self::ReaderSetsNoHazard => {
                 Rule::Drop(reader("take", Store, is_reading), |seq| seq != 0)
             }
+            Self::CopyLooksOnce => Rule::Stale(reader("copy", Load, is_seq)),
             Self::ReaderLooksOnce => Rule::OneLook,
             Self::KeepMovesCursorBeforeHold => Rule::Late {
                 what: reader("take", Or, is_hold),
@@ -200,6 +206,14 @@ impl Mutant {
                 what: reader("take", Or, is_hold),
                 after: reader("take", Store, is_reading),
             },
+            Self::ReleaseLowersHazardBeforeCursor => Rule::Late {
+                what: reader("release", Store, is_cursor),
+                after: reader("release", Store, is_reading),
+            },
+            Self::OwnerForgetsTheDirectory => {
+                let is_dir = |word| matches!(word, SlotWord::Dir(_));
+                Rule::Drop(owner("publish", Store, is_dir), |_| true)
+            }
             Self::ReleaseForgetsCursor => Rule::Drop(reader("release", Store, is_cursor), |_| true),
             Self::ReleaseForgetsHold => Rule::Drop(reader("release", And, is_hold), |_| true),
             Self::GapByDirectoryAlone => Rule::NoScan,

@@ -1,8 +1,10 @@
 //! A reader: joins, takes, keeps, releases in any order, is disconnected and returns, leaves.
 
 use dds_shm::slots::{
-    Looked, NotServed, ReaderCore, ReaderIndex, SlotIndex, Taken, claim_entry, withdraw_entry,
+    Located, Looked, NotServed, ReaderCore, ReaderIndex, SlotIndex, SlotWord, Taken, claim_entry,
+    withdraw_entry,
 };
+use dds_shm::sync::{Ordering, Words};
 
 use crate::automaton::{Event, Program, View};
 use crate::config::Config;
@@ -45,6 +47,8 @@ pub(crate) enum ReaderOp {
     Enter,
     /// Takes the next sample; whether its owner is proven dead.
     Take(bool),
+    /// Copies the next sample without a hazard, and marks it; whether its owner is proven dead.
+    Copy(bool),
     Release(Looked),
     /// Looks at the space bell before it waits for samples.
     Settle,
@@ -96,6 +100,38 @@ impl ReaderProgram {
         }
     }
 
+    /// What a backend does for who copies: finds, copies, looks again, marks.
+    fn copy(&self, local: &mut ReaderLocal, words: &ModelWords<'_>, owner_dead: bool) -> Event {
+        let Some(core) = &mut local.core else { return Event::Quiet };
+        if self.config.unsettled()
+            && let Err(why) = core.check_served(words)
+        {
+            return turned_away(local, why);
+        }
+        let (entry, want) = (core.index(), core.want());
+        match ReaderCore::locate(words, self.config.slots, want, owner_dead) {
+            Located::NotYet => Event::Quiet,
+            Located::Gone { next, .. } => {
+                let told = core.owed(want, next);
+                core.advance(words, next);
+                Event::Missed { entry, from: want, to: next, told, owner_dead }
+            }
+            Located::At(slot) => {
+                let is_there = |order| words.load(SlotWord::Seq(slot), order) == want;
+                if !is_there(Ordering::Acquire) {
+                    return Event::Quiet;
+                }
+                let halves = [words.read_half(slot, 0), words.read_half(slot, 1)];
+                words.fence(Ordering::Acquire);
+                if !is_there(Ordering::Relaxed) {
+                    return Event::Quiet;
+                }
+                core.advance(words, want + 1);
+                Event::Copied { seq: want, halves }
+            }
+        }
+    }
+
     fn perform(&self, local: &mut ReaderLocal, op: ReaderOp, words: &ModelWords<'_>) -> Event {
         match op {
             ReaderOp::Claim => {
@@ -117,6 +153,7 @@ impl ReaderProgram {
                 }
             }
             ReaderOp::Take(owner_dead) => self.take(local, words, owner_dead),
+            ReaderOp::Copy(owner_dead) => self.copy(local, words, owner_dead),
             ReaderOp::Release(sample) => {
                 if let Some(core) = &mut local.core {
                     core.release(words, sample);
@@ -195,6 +232,7 @@ fn name(op: ReaderOp) -> &'static str {
         ReaderOp::Claim => "claim",
         ReaderOp::Enter => "enter",
         ReaderOp::Take(_) => "take",
+        ReaderOp::Copy(_) => "copy",
         ReaderOp::Release(_) => "release",
         ReaderOp::Settle => "settle",
         ReaderOp::Rejoin => "rejoin",
@@ -223,7 +261,8 @@ impl Program for ReaderProgram {
                     || self.has(config.keep) && local.in_use.len() <= config.holds;
                 let wants = local.core.as_ref().is_some_and(|core| core.want() <= config.samples);
                 if more && (wants || config.unsettled()) {
-                    options.extend([ReaderOp::Take(false), ReaderOp::Take(true)]);
+                    let how = if self.has(config.copies) { ReaderOp::Copy } else { ReaderOp::Take };
+                    options.extend([how(false), how(true)]);
                 }
             }
             Phase::Away | Phase::Asked => {

@@ -113,6 +113,11 @@ impl World {
                     return Err(format!("ORDER: wanted {want}, got {seq}"));
                 }
             }
+            Event::Copied { seq, halves } => {
+                if halves != [seq; 2] || !has(to.published, seq) {
+                    return Err(format!("TORN: a copy of sample {seq} is of {halves:?}"));
+                }
+            }
             Event::Missed { entry, from: first, to: next, told, owner_dead } => {
                 let doubtful = if owner_dead { to.doubtful } else { 0 };
                 for number in first..next {

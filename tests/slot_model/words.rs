@@ -270,6 +270,10 @@ impl<'a> ModelWords<'a> {
         self.backend.ask(Access::Store(Word::Payload(slot, half), value));
     }
 
+    pub(crate) fn read_half(&self, slot: SlotIndex, half: u8) -> u64 {
+        self.backend.ask(Access::Load(Word::Payload(slot, half)))
+    }
+
     /// Sleeps on the space bell; whether it fell asleep.
     pub(crate) fn sleep(&self, generation: u32) -> bool {
         self.backend.ask(Access::Sleep(generation)) != 0

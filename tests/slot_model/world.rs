@@ -279,7 +279,9 @@ impl World {
         let at = state.readers[actor];
         let moves = moves(&mut self.readers[actor], places, &state.memory, at, |local, op| {
             match op {
-                ReaderOp::Take(owner_dead) => owner_dead == (state.dead & OWNER != 0),
+                ReaderOp::Take(owner_dead) | ReaderOp::Copy(owner_dead) => {
+                    owner_dead == (state.dead & OWNER != 0)
+                }
                 // Once it has asked, it asks again only when the owner did something.
                 ReaderOp::Rejoin if local.phase == Phase::Asked => {
                     local.core.as_ref().map(ReaderCore::index).is_some_and(|entry| {
