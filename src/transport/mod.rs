@@ -2,9 +2,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `transport`, `builder`, `config`, `error` | [`ShmTransport`]: what a host makes, and tells of others |
-//! | `writer`, `writer_shared` | [`ShmWriter`]: who reads it, covered sets, locator |
-//! | `reader`, `reader_shared`, `attachment`, `link`, `sample`, `stable_vec` | [`ShmReader`]: takes from many writers |
+//! | `transport`, `inner`, `builder`, `config`, `error` | [`ShmTransport`]: what a host makes, and tells of others |
+//! | `writer`, `writer_handle`, `writer_shared` | [`ShmWriter`]: who reads it, covered sets, locator |
+//! | `reader`, `reader_handle`, `reader_shared`, `attachment`, `link`, `sample`, `stable_vec` | [`ShmReader`]: takes from many writers |
 //! | `data_writer`, `data_reader` | both for samples of one flat type |
 //! | `matching`, `duty` | who matches whom, and what is left to the host; no I/O |
 //! | `switch` | between network and shared memory, nothing lost and nothing twice; no I/O |
@@ -25,10 +25,12 @@ mod duty;
 mod embedded;
 mod error;
 mod event;
+mod inner;
 mod link;
 mod matching;
 mod reachability;
 mod reader;
+mod reader_handle;
 mod reader_shared;
 mod sample;
 mod segment_plan;
@@ -37,6 +39,7 @@ mod switch;
 #[expect(clippy::module_inception, reason = "the structure after which the room is named")]
 mod transport;
 mod writer;
+mod writer_handle;
 mod writer_shared;
 
 pub use builder::ShmTransportBuilder;
@@ -48,8 +51,10 @@ pub use embedded::EmbeddedParticipant;
 pub use error::TransportError;
 pub use event::{ReaderLoss, TransportEvent, TransportEvents};
 pub use reachability::{Mismatch, NetworkReason, Reachability, TypeHashMismatch};
-pub use reader::{ReaderHandle, ShmReader};
+pub use reader::ShmReader;
+pub use reader_handle::ReaderHandle;
 pub use sample::ShmSample;
 pub use switch::{Switch, Verdict};
 pub use transport::ShmTransport;
-pub use writer::{ShmLoan, ShmWriter, WriterHandle};
+pub use writer::{ShmLoan, ShmWriter};
+pub use writer_handle::WriterHandle;

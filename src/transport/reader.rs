@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use super::announcement::Announcement;
 use super::attachment::{Attachment, Phase};
 use super::event::TransportEvent;
+use super::inner::Registration;
 use super::link::LinkState;
 use super::reachability::{NetworkReason, Reachability};
+use super::reader_handle::ReaderHandle;
 use super::reader_shared::ReaderShared;
 use super::sample::{Payload, ShmSample};
 use super::stable_vec::StableVec;
 use super::switch::Verdict;
-use super::transport::Registration;
 use crate::discovery::RemoteEndpoint;
 use crate::liveness::{BellBit, Node};
 use crate::shm::realtime_ns;
@@ -51,61 +52,6 @@ pub struct ShmReader {
     /// Attachments are over and could not be removed, because samples of them are in use.
     has_ruins: Cell<bool>,
     shared: Arc<ReaderShared>,
-}
-
-/// What other threads may do with a reader: ask, and tell it of the network. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct ReaderHandle(Arc<ReaderShared>);
-
-impl ReaderHandle {
-    pub(crate) fn new(shared: Arc<ReaderShared>) -> Self {
-        Self(shared)
-    }
-
-    /// Its GUID.
-    #[must_use]
-    pub fn guid(&self) -> Guid {
-        self.0.guid
-    }
-
-    /// By which way samples of a writer come, and why not through shared memory.
-    #[must_use]
-    pub fn reachability(&self, writer: Guid) -> Reachability {
-        self.0.reachability(writer)
-    }
-
-    /// The writers that match, and by which way their samples come.
-    #[must_use]
-    pub fn writers(&self) -> Vec<(Guid, Reachability)> {
-        self.0.writers()
-    }
-
-    /// What is announced of a writer that matches.
-    #[must_use]
-    pub fn announced(&self, writer: Guid) -> Option<Arc<RemoteEndpoint>> {
-        self.0.announced(writer)
-    }
-
-    /// A sample of a writer has come by network: is it new to this reader?
-    ///
-    /// For each sample that comes by network, in the order of their sequence numbers, before it is
-    /// given to the application. Of a writer that is not known every sample is new.
-    pub fn network_sample(&self, writer: Guid, sn: i64) -> Verdict {
-        self.0.network_sample(writer, sn)
-    }
-
-    /// No more samples below [`Self::start_sn`] come by network: from now on samples are taken from the
-    /// writer's segment. Needed only for a RELIABLE reader with a network path.
-    pub fn network_part_complete(&self, writer: Guid) {
-        self.0.network_part_complete(writer);
-    }
-
-    /// RTPS sequence number of the first sample that comes through the writer's segment, while it
-    /// serves this reader.
-    #[must_use]
-    pub fn start_sn(&self, writer: Guid) -> Option<i64> {
-        self.0.start_sn(writer)
-    }
 }
 
 impl ShmReader {
@@ -212,7 +158,6 @@ impl ShmReader {
         let Ok(attachment) = Ref::filter_map(cell.borrow(), Option::as_ref) else {
             return Ok(None);
         };
-        let mut was_leaving = false;
         for _ in 0..MAX_PASSED_OVER {
             if attachment.phase.get() != Phase::Settled && !self.may_take(&attachment) {
                 return Ok(None);
@@ -220,7 +165,7 @@ impl ShmReader {
             let slots = Ref::map(Ref::clone(&attachment), |attachment| &attachment.slots);
             let sample = match SlotReader::take_by(slots) {
                 Ok(Some(sample)) => sample,
-                Ok(None) if self.found_nothing(&attachment, &mut was_leaving) => continue,
+                Ok(None) if self.found_nothing(&attachment) => continue,
                 Ok(None) => return Ok(self.nothing_more(cell, attachment)),
                 Err(error @ (SlotError::TooManyHeld { .. } | SlotError::Forked)) => {
                     return Err(error);
@@ -296,8 +241,9 @@ impl ShmReader {
         if sample.seq() <= attachment.skip_through {
             return false;
         }
-        if attachment.drain_through.get().is_some_and(|last| sample.seq() > last) {
-            self.end(attachment, &SlotError::WriterLost);
+        if attachment.drain_through.get().is_some_and(|last| sample.seq() > last)
+            && self.retire(attachment)
+        {
             return false;
         }
         attachment.history.borrow_mut().take_if(|history| history.is_over(sample.seq()));
@@ -387,9 +333,8 @@ impl ShmReader {
         });
     }
 
-    /// There is no sample. True: look again. `was_leaving`: the writer was known to leave before the
-    /// look for one began.
-    fn found_nothing(&self, attachment: &Attachment, was_leaving: &mut bool) -> bool {
+    /// There is no sample. True: look again.
+    fn found_nothing(&self, attachment: &Attachment) -> bool {
         let disconnections = attachment.slots.disconnections();
         if attachment.disconnections.replace(disconnections) != disconnections {
             // What went by meanwhile, the host sends again, if it can.
@@ -398,14 +343,22 @@ impl ShmReader {
             return attachment.phase.get() != Phase::Waiting;
         }
         self.note_losses(attachment);
-        if attachment.link.state() == LinkState::Retiring {
-            // It may have published until it left: only a look that begins after that sees it all.
-            if !std::mem::replace(was_leaving, true) {
-                return true;
-            }
-            self.end(attachment, &SlotError::WriterLost);
+        // This look began after the writer was known to leave, and so saw all that it published.
+        if attachment.drain_through.get().is_some() {
+            self.retire(attachment);
         }
         false
+    }
+
+    /// Everything was taken of a writer that is gone, or seems so. False if it has come back.
+    fn retire(&self, attachment: &Attachment) -> bool {
+        let is_over = attachment.link.change(LinkState::Retiring, LinkState::Over);
+        if is_over {
+            self.end(attachment, &SlotError::WriterLost);
+        } else {
+            attachment.drain_through.set(None);
+        }
+        is_over
     }
 
     /// Counts what went by since the last look.
