@@ -49,7 +49,9 @@ fn fill_rest(rest: &mut [u8], number: u64, written_ns: u64, at: usize) {
 /// What stands at word `at`, behind the number and the time.
 #[inline(always)]
 fn following(number: u64, written_ns: u64, at: usize) -> u64 {
-    (number.wrapping_mul(STEP) ^ written_ns).wrapping_add((at as u64).wrapping_mul(STEP))
+    let both = number.wrapping_mul(STEP) ^ written_ns;
+    // Both halves show in the lower one, of which alone there may be room.
+    (both ^ (both >> 32)).wrapping_add((at as u64).wrapping_mul(STEP))
 }
 
 #[cfg(test)]
