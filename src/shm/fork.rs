@@ -274,10 +274,13 @@ mod tests {
         let file = std::fs::File::open("/dev/null").unwrap();
         let many: Vec<_> =
             (0..3 * CHUNK).map(|_| CloseOnFork::new(file.as_fd()).unwrap()).collect();
-        let last: *const AtomicI32 = many.last().unwrap().place;
+        let places: Vec<*const AtomicI32> =
+            many.iter().map(|entry| ptr::from_ref(entry.place)).collect();
         drop(many);
         let again: Vec<_> =
             (0..3 * CHUNK).map(|_| CloseOnFork::new(file.as_fd()).unwrap()).collect();
-        assert!(again.iter().any(|entry| ptr::eq(entry.place, last)));
+        // Other tests of this process take and free places too, but not so many.
+        let used_again = again.iter().filter(|entry| places.contains(&ptr::from_ref(entry.place)));
+        assert!(used_again.count() > CHUNK);
     }
 }
