@@ -234,7 +234,7 @@ fn run(
     Ok(())
 }
 
-fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
     let temporary = tempfile::tempdir()?;
     let runtime = RuntimeDir::create(&temporary.path().join("shm"))?;
     let (to_reader, from_writer) = unbounded();
