@@ -4,6 +4,15 @@
 #[allow(unused_extern_crates, reason = "seen only through the derive")]
 extern crate self as dds_shm;
 
+#[cfg(feature = "crash-points")]
+#[macro_use]
+pub mod crash_points;
+/// Without the feature `crash-points` there are none.
+#[cfg(not(feature = "crash-points"))]
+macro_rules! crash_point {
+    ($at:expr) => {};
+}
+
 pub mod discovery;
 pub mod liveness;
 pub mod shm;

@@ -235,6 +235,7 @@ impl RegistryStore {
         let _lock = self.lock(Duration::ZERO)?;
         // Somebody may have put a good one there meanwhile.
         if matches!(read_file(path)?, Some(Err(BadRegistryFile::Damaged(_)))) {
+            crash_point!(("remove", path));
             fs::remove_file(path).map_err(io_error("remove", path))?;
         }
         Ok(())
@@ -274,6 +275,7 @@ impl RegistryStore {
         }
         let before = read_count(lock.file()).map_err(io_error("read", lock.path()))?;
         let set_count = |count: u64| {
+            crash_point!("the registry's count");
             lock.file()
                 .write_all_at(&count.to_le_bytes(), 0)
                 .map_err(io_error("write", lock.path()))
@@ -282,6 +284,7 @@ impl RegistryStore {
         let under_way = before | 1;
         set_count(under_way)?;
         if file.entries.is_empty() {
+            crash_point!(("remove", &path));
             fs::remove_file(&path).map_err(io_error("remove", &path))?;
         } else {
             shm::replace(&path, MODE, &octets)?;

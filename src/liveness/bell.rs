@@ -124,26 +124,32 @@ impl Words<BellWord> for BellWords {
     }
 
     fn store(&self, word: BellWord, value: u64, order: Ordering) {
+        crash_point!(word);
         self.word(word).store(value as u32, order);
     }
 
     fn swap(&self, word: BellWord, value: u64, order: Ordering) -> u64 {
+        crash_point!(word);
         self.word(word).swap(value as u32, order).into()
     }
 
     fn fetch_add(&self, word: BellWord, value: u64, order: Ordering) -> u64 {
+        crash_point!(word);
         self.word(word).fetch_add(value as u32, order).into()
     }
 
     fn fetch_or(&self, word: BellWord, bits: u64, order: Ordering) -> u64 {
+        crash_point!(word);
         self.word(word).fetch_or(bits as u32, order).into()
     }
 
     fn fetch_and(&self, word: BellWord, bits: u64, order: Ordering) -> u64 {
+        crash_point!(word);
         self.word(word).fetch_and(bits as u32, order).into()
     }
 
     fn compare_exchange(&self, word: BellWord, current: u64, new: u64) -> Result<u64, u64> {
+        crash_point!(word);
         // A value that the word cannot have is not there.
         let Ok(expected) = u32::try_from(current) else {
             return Err(self.load(word, Ordering::Acquire));

@@ -77,6 +77,7 @@ pub fn remove_flink(path: &Path, segment: &SegmentName) -> Result<(), LivenessEr
         Err(LivenessError::Shm(ShmError::NotFound { .. })) => return Ok(()),
         other => other?,
     };
+    crash_point!(("remove", path));
     std::fs::remove_file(path).map_err(|error| ShmError::from_io("remove", path, error).into())
 }
 

@@ -593,6 +593,7 @@ fn list_dir(dir: &Path) -> Result<Vec<(PathBuf, String, Metadata)>, LivenessErro
 /// Removes a file if the name still leads to the one that was looked at.
 fn remove_same(path: &Path, looked_at: &Metadata) -> Result<bool, LivenessError> {
     let id = |meta: &Metadata| FileId { device: meta.dev(), inode: meta.ino() };
+    crash_point!(("remove", path));
     match fs::symlink_metadata(path) {
         Ok(now) if id(&now) == id(looked_at) => match fs::remove_file(path) {
             Ok(()) => Ok(true),

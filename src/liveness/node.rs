@@ -381,6 +381,7 @@ fn take(
 
 /// Removes the name of a locked file, if it is still its name.
 fn remove_locked(lock: &OfdLock) {
+    crash_point!(("remove", lock.path()));
     if lock.is_linked()
         && let Err(error) = std::fs::remove_file(lock.path())
     {

@@ -183,7 +183,10 @@ fn make_dir(path: &Path, uid: u32) -> Result<(), LivenessError> {
             _ => ShmError::from_io("create a directory in", &path, source).into(),
         }
     };
-    let make = || DirBuilder::new().mode(0o755).create(path);
+    let make = || {
+        crash_point!(("create", path));
+        DirBuilder::new().mode(0o755).create(path)
+    };
     let made = match make() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let parent = path.parent().unwrap_or(path);

@@ -49,6 +49,7 @@ impl UnlinkedFile {
 
     fn named(dir: &Path, mode: u32) -> io::Result<UnlinkedFile> {
         let temp = dir.join(format!("{TEMP_PREFIX}{:016x}", super::random_u64()));
+        crash_point!(("create", &temp));
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -68,6 +69,7 @@ impl UnlinkedFile {
 impl PendingName {
     /// Gives the file its name, which must be free.
     pub(crate) fn link(self, file: &File, path: &Path) -> Result<(), ShmError> {
+        crash_point!(("link", path));
         let linked = match &self.temp {
             Some(temp) => fs::hard_link(temp, path),
             None => {
@@ -83,6 +85,7 @@ impl PendingName {
 impl Drop for PendingName {
     fn drop(&mut self) {
         if let Some(temp) = &self.temp {
+            crash_point!(("remove", temp));
             // If it stays, the janitor will find it.
             let _ = fs::remove_file(temp);
         }
@@ -131,6 +134,7 @@ fn open_unnamed(dir: &Path, mode: u32) -> io::Result<Option<File>> {
 /// [`ShmError::Exists`] if the name is taken, or what else the system says.
 pub fn publish_new(path: &Path, mode: u32, contents: &[u8]) -> Result<(), ShmError> {
     let new = UnlinkedFile::new(path, mode)?;
+    crash_point!(("write", path));
     (&new.file).write_all(contents).map_err(|error| ShmError::from_io("write", path, error))?;
     new.name.link(&new.file, path)
 }
@@ -145,7 +149,9 @@ pub fn replace(path: &Path, mode: u32, contents: &[u8]) -> Result<(), ShmError> 
     let failed = |error| ShmError::from_io("write", path, error);
     let new = UnlinkedFile::named(parent(path), mode).map_err(failed)?;
     new.set_mode(path, mode)?;
+    crash_point!(("write", path));
     (&new.file).write_all(contents).map_err(failed)?;
+    crash_point!(("replace", path));
     match &new.name.temp {
         Some(temp) => fs::rename(temp, path).map_err(failed),
         None => Ok(()),

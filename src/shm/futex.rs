@@ -64,6 +64,7 @@ pub fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> Futex
 
 /// Wakes everybody who sleeps on `word`, in any process; returns how many did.
 pub fn wake_all(word: &AtomicU32) -> usize {
+    crash_point!("a wake");
     // SAFETY: FUTEX_WAKE uses the address only as a key; it does not touch the memory.
     let woken = unsafe {
         libc::syscall(

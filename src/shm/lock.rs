@@ -104,6 +104,7 @@ impl OfdLock {
     pub fn try_lock(file: File, path: &Path) -> Result<Option<OfdLock>, ShmError> {
         let entry = CloseOnFork::new(file.as_fd())
             .map_err(|errno| ShmError::from_errno("guard against forks", path, errno))?;
+        crash_point!(("lock", path));
         match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
             Ok(_) => Ok(Some(OfdLock {
                 file: ManuallyDrop::new(file),
@@ -201,6 +202,7 @@ impl Drop for OfdLock {
             // The child handler closed the descriptor; its number may be somebody else's by now.
             return;
         }
+        crash_point!(("unlock", &self.path));
         // In this order a child forked at any point keeps no lock: the lock is gone from the open
         // file itself before the child would keep its descriptor.
         if let Err(errno) = fcntl(&*self.file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK))) {

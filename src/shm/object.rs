@@ -152,11 +152,13 @@ impl SharedObject {
         }
         let mode = Mode::from_bits_truncate(mode);
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OPEN_FLAGS;
+        crash_point!(("create", name));
         // Never wider than `mode`, not even for a moment: the umask can only take bits away.
         let fd = shm_open(name.with_slash().as_str(), flags, mode)
             .map_err(|errno| ShmError::from_errno("create", &path, errno))?;
         let object =
             SharedObject { name: name.clone(), file: File::from(fd), access: Access::ReadWrite };
+        crash_point!(("set the permissions of", name));
         let finished = fchmod(&object.file, mode)
             .map_err(|errno| ShmError::from_errno("set the permissions of", &path, errno))
             .and_then(|()| reserve(&object.file, &path, len));
@@ -248,6 +250,7 @@ impl SharedObject {
     /// longer leads to this object, or what else the system says.
     pub fn link_as(&self, new: &ObjectName) -> Result<(), ShmError> {
         let (from, to) = (self.name.path(), new.path());
+        crash_point!(("link", new));
         fs::hard_link(&from, &to).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => ShmError::from_io("link", &from, error),
             _ => ShmError::from_io("link", &to, error),
@@ -295,6 +298,7 @@ pub(crate) fn reserve(file: &File, path: &Path, len: u64) -> Result<(), ShmError
     }
     let mut done = 0;
     while done < len {
+        crash_point!(("reserve memory for", path));
         let step = RESERVE_STEP.min(len - done);
         // Both fit: `len` was checked by the caller, and these are not larger.
         let (offset, step_len) = (done as off_t, step as off_t);
@@ -325,6 +329,7 @@ fn free_space(file: &File) -> Option<u64> {
 ///
 /// What the system says.
 pub fn unlink(name: &ObjectName) -> Result<(), ShmError> {
+    crash_point!(("unlink", name));
     match shm_unlink(name.with_slash().as_str()) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(ShmError::from_errno("remove", &name.path(), errno)),

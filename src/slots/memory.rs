@@ -111,6 +111,7 @@ impl SegmentMemory {
     /// The header of `slot` without its sequence number and directory entry.
     #[inline]
     pub(crate) fn store_header(&self, slot: SlotIndex, header: &SampleHeader) {
+        crash_point!("a header");
         let base = self.slot_at(slot);
         let words = header.to_words();
         // The size shares a word with the directory entry of another sample: its own half only.
@@ -164,6 +165,7 @@ impl SegmentMemory {
 
     /// Writes who the reader of an entry is. Its claimer does, before it asks to join.
     pub(crate) fn store_entry(&self, reader: ReaderIndex, entry: &ReaderEntry) {
+        crash_point!("a reader's entry");
         let base = self.ctl_at(ctl::TABLE + reader.get() * ctl::TABLE_ENTRY);
         for (at, word) in (80..128).step_by(8).zip(entry.to_words()) {
             as_u64(base, at).store(word, Ordering::Relaxed);
@@ -183,6 +185,7 @@ impl SegmentMemory {
         let base = self.dat_at(dat::OWNER_LINE);
         let guid = u128::from_le_bytes(guid);
         for (at, word) in [(8, node), (16, guid as u64), (24, (guid >> 64) as u64)] {
+            crash_point!("the owner line");
             as_u64(base, at).store(word, Ordering::Relaxed);
         }
     }
@@ -209,11 +212,13 @@ impl SegmentMemory {
                 octets.len() - from,
             );
         };
+        crash_point!("the identity");
         write(self.dat_at(dat::STRINGS), 0, &strings);
         for (base, octets) in parts {
             write(base, 4, octets);
         }
         for (base, magic) in [(parts[0].0, CTL_MAGIC), (parts[1].0, DAT_MAGIC)] {
+            crash_point!("a magic number");
             // Release: who finds the magic finds the identity.
             as_u32(base, 0).store(magic.to_le(), Ordering::Release);
         }
@@ -264,6 +269,7 @@ impl Words<SlotWord> for SegmentMemory {
 
     #[inline(always)]
     fn store(&self, word: SlotWord, value: u64, order: Ordering) {
+        crash_point!(word);
         match self.place(word) {
             Place::U64(at) => as_u64(at, 0).store(value, order),
             Place::U32(at) => as_u32(at, 0).store(value as u32, order),
@@ -272,6 +278,7 @@ impl Words<SlotWord> for SegmentMemory {
 
     #[inline(always)]
     fn swap(&self, word: SlotWord, value: u64, order: Ordering) -> u64 {
+        crash_point!(word);
         match self.place(word) {
             Place::U64(at) => as_u64(at, 0).swap(value, order),
             Place::U32(at) => as_u32(at, 0).swap(value as u32, order).into(),
@@ -280,6 +287,7 @@ impl Words<SlotWord> for SegmentMemory {
 
     #[inline(always)]
     fn fetch_add(&self, word: SlotWord, value: u64, order: Ordering) -> u64 {
+        crash_point!(word);
         match self.place(word) {
             Place::U64(at) => as_u64(at, 0).fetch_add(value, order),
             Place::U32(at) => as_u32(at, 0).fetch_add(value as u32, order).into(),
@@ -288,6 +296,7 @@ impl Words<SlotWord> for SegmentMemory {
 
     #[inline(always)]
     fn fetch_or(&self, word: SlotWord, bits: u64, order: Ordering) -> u64 {
+        crash_point!(word);
         match self.place(word) {
             Place::U64(at) => as_u64(at, 0).fetch_or(bits, order),
             Place::U32(at) => as_u32(at, 0).fetch_or(bits as u32, order).into(),
@@ -296,6 +305,7 @@ impl Words<SlotWord> for SegmentMemory {
 
     #[inline(always)]
     fn fetch_and(&self, word: SlotWord, bits: u64, order: Ordering) -> u64 {
+        crash_point!(word);
         match self.place(word) {
             Place::U64(at) => as_u64(at, 0).fetch_and(bits, order),
             Place::U32(at) => as_u32(at, 0).fetch_and(bits as u32, order).into(),
@@ -304,6 +314,7 @@ impl Words<SlotWord> for SegmentMemory {
 
     #[inline(always)]
     fn compare_exchange(&self, word: SlotWord, current: u64, new: u64) -> Result<u64, u64> {
+        crash_point!(word);
         let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
         match self.place(word) {
             Place::U64(at) => as_u64(at, 0).compare_exchange(current, new, success, failure),
