@@ -57,7 +57,7 @@ pub use participant::Participant;
 pub use participant_core::{Destination, ParticipantCore, ParticipantLocators};
 pub use qos_digest::qos_digest;
 pub use registry::{Registry, RegistrySweeper};
-pub use registry_file::{RegistryEntry, RegistryFile, RegistryKey};
+pub use registry_file::{BadRegistryFile, RegistryEntry, RegistryFile, RegistryKey};
 pub use registry_store::RegistryError;
 pub use shm_locator::{LocatorError, LocatorPath, SegmentFormat, SegmentHints, ShmLocator};
 pub use sockets::SocketError;

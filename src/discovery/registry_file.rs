@@ -104,7 +104,8 @@ pub struct RegistryFile {
 
 /// Why a registry file is not usable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadRegistryFile {
+#[non_exhaustive]
+pub enum BadRegistryFile {
     /// Written by a later version: to be left alone.
     #[error("version {0} of the registry format is not known here")]
     NewerVersion(u16),
@@ -146,7 +147,8 @@ fn check_header(header: &[u8; HEADER_LEN]) -> Result<(), BadRegistryFile> {
 
 impl RegistryFile {
     /// Encodes the file.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
         let mut body = Vec::new();
         for string in self.key.strings() {
             push_octets(&mut body, string.as_bytes());
@@ -182,7 +184,10 @@ impl RegistryFile {
     }
 
     /// Decodes a file.
-    pub(crate) fn decode(octets: &[u8]) -> Result<Self, BadRegistryFile> {
+    ///
+    /// # Errors
+    /// [`BadRegistryFile`]: a later version's, or damaged.
+    pub fn decode(octets: &[u8]) -> Result<Self, BadRegistryFile> {
         let damaged = BadRegistryFile::Damaged;
         let (header, body) =
             octets.split_first_chunk::<HEADER_LEN>().ok_or(damaged("shorter than its header"))?;

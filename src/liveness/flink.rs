@@ -46,8 +46,14 @@ pub fn read_flink(path: &Path) -> Result<SegmentName, LivenessError> {
         Err(ShmError::BadLength { .. }) => return Err(bad()),
         other => other?,
     };
-    let text = std::str::from_utf8(&contents).map_err(|_| bad())?;
-    text.strip_suffix('\n').unwrap_or(text).parse().map_err(|_| bad())
+    parse_flink(&contents).ok_or_else(bad)
+}
+
+/// The segment that a flink with these contents names, if it is one.
+#[must_use]
+pub fn parse_flink(contents: &[u8]) -> Option<SegmentName> {
+    let text = std::str::from_utf8(contents).ok()?;
+    text.strip_suffix('\n').unwrap_or(text).parse().ok()
 }
 
 /// Makes a flink that names `old` name `new` instead; at any moment it names one of them.

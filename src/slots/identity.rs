@@ -121,7 +121,8 @@ impl Identity {
     }
 
     /// The fixed part of the identity in `.dat`, with the magic, and its strings.
-    pub(crate) fn encode_dat(&self) -> ([u8; DAT_IDENTITY], Vec<u8>) {
+    #[must_use]
+    pub fn encode_dat(&self) -> ([u8; DAT_IDENTITY], Vec<u8>) {
         let texts = [&self.topic, &self.type_name, &self.layout];
         let strings: Vec<u8> = texts.iter().flat_map(|text| text.bytes()).collect();
         let mut out = [0; DAT_IDENTITY];
@@ -154,7 +155,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`FormatError`]: not a segment, another format, damaged, or shorter than it says.
-    pub(crate) fn decode_dat(head: &[u8], len: u64) -> Result<Self, FormatError> {
+    pub fn decode_dat(head: &[u8], len: u64) -> Result<Self, FormatError> {
         let fixed = head
             .get(..DAT_IDENTITY)
             .ok_or(FormatError::Truncated { expected: dat::STRINGS as u64, found: len })?;
@@ -207,7 +208,8 @@ impl Identity {
     }
 
     /// The identity line of `.ctl`, with the magic.
-    pub(crate) fn encode_ctl(&self) -> [u8; CTL_IDENTITY] {
+    #[must_use]
+    pub fn encode_ctl(&self) -> [u8; CTL_IDENTITY] {
         let mut out = [0; CTL_IDENTITY];
         let g = &self.geometry;
         Le::write_u32(&mut out[0..], CTL_MAGIC);
@@ -227,7 +229,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`FormatError`], as [`Self::decode_dat`]; [`FormatError::Mixed`] for another incarnation's.
-    pub(crate) fn check_ctl(&self, line: &[u8; CTL_IDENTITY], len: u64) -> Result<(), FormatError> {
+    pub fn check_ctl(&self, line: &[u8; CTL_IDENTITY], len: u64) -> Result<(), FormatError> {
         check_start(line, CTL_MAGIC)?;
         let (stored, found) = (Le::read_u32(&line[8..]), crc32fast::hash(&line[16..]));
         if stored != found {
