@@ -96,6 +96,7 @@ impl Line {
             FoundKind::Bell => "bell",
             FoundKind::Control => "control",
             FoundKind::Data => "data",
+            FoundKind::Zds2 => "zds2",
             FoundKind::Flink => "flink",
             FoundKind::Registry => "registry",
             FoundKind::Temporary => "temporary",

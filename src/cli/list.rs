@@ -123,7 +123,8 @@ impl Census {
                     Err(error) => unreadable
                         .push(Unreadable { object: object.to_string(), why: error.to_string() }),
                 },
-                Some(ObjectKind::Bell(_) | ObjectKind::Control(_)) => {}
+                // A ZDS2 segment has no table of readers to show.
+                Some(ObjectKind::Bell(_) | ObjectKind::Control(_) | ObjectKind::Zds2(_)) => {}
                 None => unreadable.push(Unreadable {
                     object: object.to_string(),
                     why: "its name is not one that dds-shm gives".to_owned(),

@@ -1,6 +1,7 @@
 //! Flinks: small files whose name is known and that name a segment.
 //!
-//! A flink holds one line, the [`SegmentName`]. It is made last, when the segment is finished, and
+//! A flink holds one line, the [`SegmentName`], or, for ZeroDDS's format, what its library passes to
+//! `shm_open`: a slash and the name of an object ([`FlinkTarget`]). It is made last, when the segment is finished, and
 //! whole; a path that exists means that somebody has it, and the life of the node in the segment's
 //! name decides whether it can be taken over.
 //!
@@ -13,8 +14,9 @@
 
 use std::path::Path;
 
+use super::names::ObjectKind;
 use super::{LivenessError, SegmentName};
-use crate::shm::{self, OfdLock, ShmError};
+use crate::shm::{self, ObjectName, OfdLock, ShmError};
 
 /// How the name of any flink in a runtime dir ends.
 pub const FLINK_SUFFIX: &str = ".flink";
@@ -25,6 +27,44 @@ pub const DURABLE_SUFFIX: &str = ".durable.flink";
 /// The longest contents that are looked at.
 const MAX_LEN: usize = 256;
 
+/// What a flink names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FlinkTarget {
+    /// A segment of our own format.
+    Segment(SegmentName),
+    /// The object of a segment of ZeroDDS's format, whoever made it.
+    Zds2(ObjectName),
+}
+
+impl FlinkTarget {
+    /// Reads a flink.
+    ///
+    /// # Errors
+    ///
+    /// [`ShmError::NotFound`], [`ShmError::NotRegular`] (symbolic links are not followed),
+    /// [`LivenessError::BadFlink`], or what else the system says.
+    pub fn read(path: &Path) -> Result<FlinkTarget, LivenessError> {
+        let bad = || LivenessError::BadFlink { path: path.to_path_buf() };
+        let contents = match shm::read_small(path, MAX_LEN) {
+            Err(ShmError::BadLength { .. }) => return Err(bad()),
+            other => other?,
+        };
+        parse_flink(&contents).ok_or_else(bad)
+    }
+
+    /// The segment, unless it is one that ZeroDDS made.
+    #[must_use]
+    pub fn segment(&self) -> Option<SegmentName> {
+        match self {
+            FlinkTarget::Segment(segment) => Some(*segment),
+            FlinkTarget::Zds2(object) => match ObjectKind::of(object) {
+                Some(ObjectKind::Zds2(segment)) => Some(segment),
+                _ => None,
+            },
+        }
+    }
+}
+
 /// Puts a segment's name under a path that must be free, with exactly the permissions `mode`.
 ///
 /// # Errors
@@ -34,26 +74,40 @@ pub fn create_flink(path: &Path, mode: u32, segment: &SegmentName) -> Result<(),
     Ok(shm::publish_new(path, mode, line(segment).as_bytes())?)
 }
 
-/// Reads the name of the segment.
+/// The same for a segment of ZeroDDS's format: its library takes the contents as they are, so there
+/// is no newline.
 ///
 /// # Errors
 ///
-/// [`ShmError::NotFound`], [`ShmError::NotRegular`] (symbolic links are not followed),
-/// [`LivenessError::BadFlink`], or what else the system says.
-pub fn read_flink(path: &Path) -> Result<SegmentName, LivenessError> {
-    let bad = || LivenessError::BadFlink { path: path.to_path_buf() };
-    let contents = match shm::read_small(path, MAX_LEN) {
-        Err(ShmError::BadLength { .. }) => return Err(bad()),
-        other => other?,
-    };
-    parse_flink(&contents).ok_or_else(bad)
+/// As [`create_flink`].
+pub fn create_zds2_flink(
+    path: &Path,
+    mode: u32,
+    segment: &SegmentName,
+) -> Result<(), LivenessError> {
+    Ok(shm::publish_new(path, mode, format!("/{}", segment.zds2()).as_bytes())?)
 }
 
-/// The segment that a flink with these contents names, if it is one.
+/// Reads the name of a segment of our own format.
+///
+/// # Errors
+///
+/// As [`FlinkTarget::read`]; [`LivenessError::BadFlink`] for one of ZeroDDS's format.
+pub fn read_flink(path: &Path) -> Result<SegmentName, LivenessError> {
+    match FlinkTarget::read(path)? {
+        FlinkTarget::Segment(segment) => Ok(segment),
+        FlinkTarget::Zds2(_) => Err(LivenessError::BadFlink { path: path.to_path_buf() }),
+    }
+}
+
+/// What a flink with these contents names, if it is one.
 #[must_use]
-pub fn parse_flink(contents: &[u8]) -> Option<SegmentName> {
+pub fn parse_flink(contents: &[u8]) -> Option<FlinkTarget> {
     let text = std::str::from_utf8(contents).ok()?;
-    text.strip_suffix('\n').unwrap_or(text).parse().ok()
+    match text.strip_prefix('/') {
+        Some(object) => ObjectName::new(object).ok().map(FlinkTarget::Zds2),
+        None => text.strip_suffix('\n').unwrap_or(text).parse().ok().map(FlinkTarget::Segment),
+    }
 }
 
 /// Makes a flink that names `old` name `new` instead; at any moment it names one of them.
@@ -94,7 +148,8 @@ fn lock_naming(path: &Path, segment: &SegmentName) -> Result<OfdLock, LivenessEr
     // Held for two system calls by whoever has it; and whoever has it changes the flink.
     let lock = OfdLock::try_lock(file, path)?.ok_or_else(changed)?;
     // While we hold the lock and the name leads to the locked file, nobody else changes either.
-    if lock.is_linked() && read_flink(path)? == *segment { Ok(lock) } else { Err(changed()) }
+    let names = FlinkTarget::read(path)?.segment();
+    if lock.is_linked() && names == Some(*segment) { Ok(lock) } else { Err(changed()) }
 }
 
 fn line(segment: &SegmentName) -> String {
@@ -141,6 +196,29 @@ mod tests {
         shm::replace(&path, 0o644, line(&b).as_bytes()).unwrap();
         remove_flink(&path, &b).unwrap();
         drop(lock);
+    }
+
+    #[test]
+    fn a_flink_of_the_other_format_says_what_shm_open_takes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.flink");
+        let segment = SegmentName::random(NodeId::random());
+        create_zds2_flink(&path, 0o600, &segment).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("/{segment}.zds2"));
+        assert_eq!(FlinkTarget::read(&path).unwrap().segment(), Some(segment));
+        assert!(matches!(read_flink(&path), Err(LivenessError::BadFlink { .. })));
+        remove_flink(&path, &segment).unwrap();
+        // As ZeroDDS makes it.
+        std::fs::write(&path, "/shmem_E743AFA0C4D6DBD6").unwrap();
+        let object = ObjectName::new("shmem_E743AFA0C4D6DBD6").unwrap();
+        assert_eq!(FlinkTarget::read(&path).unwrap(), FlinkTarget::Zds2(object));
+        assert_eq!(FlinkTarget::read(&path).unwrap().segment(), None);
+        assert!(matches!(remove_flink(&path, &segment), Err(LivenessError::FlinkChanged { .. })));
+        for elsewhere in ["/../etc/passwd", "/a/b", "//x", "/.x", "/", "/x\n"] {
+            std::fs::write(&path, elsewhere).unwrap();
+            let refused = FlinkTarget::read(&path);
+            assert!(matches!(refused, Err(LivenessError::BadFlink { .. })), "{elsewhere}");
+        }
     }
 
     #[test]

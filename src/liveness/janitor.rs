@@ -108,6 +108,8 @@ pub enum FoundKind {
     Control,
     /// A segment's data object.
     Data,
+    /// A segment of ZeroDDS's format that this library made.
+    Zds2,
     /// A flink.
     Flink,
     /// An entry of the registry.
@@ -406,7 +408,8 @@ impl Sweep<'_> {
         let mut flinks = Vec::new();
         for (path, name, _) in list_dir(&self.dir.segments())? {
             if name.ends_with(FLINK_SUFFIX)
-                && let Ok(segment) = flink::read_flink(&path)
+                && let Ok(target) = flink::FlinkTarget::read(&path)
+                && let Some(segment) = target.segment()
             {
                 flinks.push((path, segment));
             }
@@ -420,6 +423,7 @@ impl Sweep<'_> {
             let (kind, segment) = match ObjectKind::of(&name) {
                 Some(ObjectKind::Control(segment)) => (FoundKind::Control, segment),
                 Some(ObjectKind::Data(segment)) => (FoundKind::Data, segment),
+                Some(ObjectKind::Zds2(segment)) => (FoundKind::Zds2, segment),
                 Some(ObjectKind::Bell(_)) | None => continue,
             };
             // What is gone by now, or is a symbolic link, is nothing of ours.
@@ -458,7 +462,11 @@ impl Sweep<'_> {
             None
         };
         for (kind, info) in objects {
-            let name = if *kind == FoundKind::Control { segment.control() } else { segment.data() };
+            let name = match kind {
+                FoundKind::Control => segment.control(),
+                FoundKind::Zds2 => segment.zds2(),
+                _ => segment.data(),
+            };
             let verdict = match &may_go {
                 Err(keep) => Verdict::Keep(keep.clone()),
                 Ok(()) if busy => Verdict::Keep(Keep::Busy),
@@ -473,7 +481,9 @@ impl Sweep<'_> {
         for (path, segment) in flinks {
             let node = segment.node;
             let is_there = |found: &Finding| {
-                found.path == segment.control().path() && matches!(found.verdict, Verdict::Keep(_))
+                matches!(found.kind, FoundKind::Control | FoundKind::Zds2)
+                    && [segment.control().path(), segment.zds2().path()].contains(&found.path)
+                    && matches!(found.verdict, Verdict::Keep(_))
             };
             let stays = self.report.findings.iter().find(|found| is_there(found));
             let verdict = match (stays.map(|found| found.verdict.clone()), self.state(node)) {

@@ -7,6 +7,7 @@
 //! <runtime dir>/nodes/<node id>                  lock file
 //! /dev/shm/dds-shm-<node id>.bell                bell
 //! /dev/shm/dds-shm-<node id>-<nonce>.ctl, .dat   segment
+//! /dev/shm/dds-shm-<node id>-<nonce>.zds2        segment of ZeroDDS's format
 //! ```
 //!
 //! Node ids are 16 hex digits, nonces 8, lower case.
@@ -22,6 +23,7 @@ pub const OBJECT_PREFIX: &str = "dds-shm-";
 
 const CONTROL: &str = ".ctl";
 const DATA: &str = ".dat";
+const ZDS2: &str = ".zds2";
 const BELL: &str = ".bell";
 
 /// A node: one process that uses the transport. Random, and never used again.
@@ -114,6 +116,12 @@ impl SegmentName {
     pub fn data(&self) -> ObjectName {
         ours(format!("{self}{DATA}"))
     }
+
+    /// The name of the one object of a segment of ZeroDDS's format.
+    #[must_use]
+    pub fn zds2(&self) -> ObjectName {
+        ours(format!("{self}{ZDS2}"))
+    }
 }
 
 impl fmt::Display for SegmentName {
@@ -142,6 +150,8 @@ pub enum ObjectKind {
     Control(SegmentName),
     /// The data object of a segment.
     Data(SegmentName),
+    /// A segment of ZeroDDS's format.
+    Zds2(SegmentName),
 }
 
 impl ObjectKind {
@@ -153,6 +163,8 @@ impl ObjectKind {
             segment.parse().ok().map(ObjectKind::Control)
         } else if let Some(segment) = name.strip_suffix(DATA) {
             segment.parse().ok().map(ObjectKind::Data)
+        } else if let Some(segment) = name.strip_suffix(ZDS2) {
+            segment.parse().ok().map(ObjectKind::Zds2)
         } else {
             let node = name.strip_suffix(BELL)?.strip_prefix(OBJECT_PREFIX)?;
             node.parse().ok().map(ObjectKind::Bell)
@@ -191,6 +203,8 @@ mod tests {
         assert_eq!(ObjectKind::of(&node.bell_name()), Some(ObjectKind::Bell(node)));
         assert_eq!(ObjectKind::of(&segment.control()), Some(ObjectKind::Control(segment)));
         assert_eq!(ObjectKind::of(&segment.data()), Some(ObjectKind::Data(segment)));
+        assert_eq!(segment.zds2().as_str(), "dds-shm-00000000000000ab-00001234.zds2");
+        assert_eq!(ObjectKind::of(&segment.zds2()), Some(ObjectKind::Zds2(segment)));
         assert_eq!(segment.to_string().parse(), Ok(segment));
     }
 
