@@ -223,8 +223,9 @@ fn from_hex(digits: &[u8]) -> Result<Vec<u8>, LocatorError> {
 #[cfg(test)]
 mod tests {
     use super::super::host_identity::HostIdentity;
-    use super::super::shm_locator::{LocatorPath, SegmentFormat, SegmentHints};
+    use super::super::shm_locator::{LocatorPath, SegmentHints};
     use super::*;
+    use crate::types::SegmentFormat;
     use crate::wire::{Endianness, EntityId, Guid, GuidPrefix};
     use proptest::prelude::*;
 

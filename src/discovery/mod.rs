@@ -41,6 +41,7 @@ mod sockets;
 mod spdp;
 mod user_data;
 
+pub use crate::types::SegmentFormat;
 pub use config::{DiscoveryLimits, InitialPeer, Interfaces, ParsePeerError, ParticipantConfig};
 pub use directory::EndpointDirectory;
 pub use error::DiscoveryError;
@@ -59,5 +60,5 @@ pub use qos_digest::qos_digest;
 pub use registry::{Registry, RegistrySweeper};
 pub use registry_file::{BadRegistryFile, RegistryEntry, RegistryFile, RegistryKey};
 pub use registry_store::RegistryError;
-pub use shm_locator::{LocatorError, LocatorPath, SegmentFormat, SegmentHints, ShmLocator};
+pub use shm_locator::{LocatorError, LocatorPath, SegmentHints, ShmLocator};
 pub use sockets::SocketError;

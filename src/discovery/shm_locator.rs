@@ -34,7 +34,7 @@ use std::path::Path;
 use byteorder::{LE, ReadBytesExt as _};
 
 use super::host_identity::HostIdentity;
-use crate::types::TypeHash;
+use crate::types::{SegmentFormat, TypeHash};
 use crate::wire::ParameterId;
 
 /// Length of the head in front of the path.
@@ -139,17 +139,6 @@ impl fmt::Display for LocatorPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// The format of a segment, as locators name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SegmentFormat(pub u8);
-
-impl SegmentFormat {
-    /// The project's own format, major version 1.
-    pub const V1: Self = Self(1);
-    /// ZeroDDS's single-object segments.
-    pub const ZDS2: Self = Self(0x80);
 }
 
 /// What stands in the trailer.

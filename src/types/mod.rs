@@ -13,6 +13,7 @@ mod key_holder;
 mod layout;
 mod parsed_layout;
 mod primitives;
+mod segment_format;
 mod type_hash;
 
 #[doc(hidden)]
@@ -23,6 +24,7 @@ pub use flat_struct::{FlatError, FlatStruct, ValueKind};
 pub use key_holder::KeyHolder;
 pub use layout::{Layout, Member, Scalar};
 pub use parsed_layout::{LayoutStringError, MAX_LAYOUT_STRING, ParsedLayout};
+pub use segment_format::SegmentFormat;
 pub use type_hash::TypeHash;
 
 #[cfg(test)]

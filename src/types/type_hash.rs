@@ -26,6 +26,8 @@ pub struct TypeHash {
 }
 
 impl TypeHash {
+    /// Scheme 0: nobody says what the samples are. Never what a reader may expect.
+    pub const UNKNOWN: Self = Self { scheme: 0, digest: [0; 16] };
     /// Scheme 1: MD5 of the canonical layout string. What this library computes.
     pub const LAYOUT_MD5: u8 = 1;
     /// Scheme 2: `F1`, the 14 octets of the XTypes minimal EquivalenceHash, one spare octet 0.
