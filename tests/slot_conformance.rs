@@ -1,8 +1,10 @@
-//! One suite over both allocators: what a segment is, by handles and in place.
+//! One suite over both allocators and both formats: what a segment is, by handles and in place. ZDS2
+//! gives handles only.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,21 +12,27 @@ use dds_shm::liveness::Node;
 use dds_shm::slots::{
     EntryStatus, OwnerEvent, ReaderIndex, ReaderLoss, ReaderSet, SlotHandle, SlotReader, SlotWriter,
 };
-use dds_shm::types::TypeHash;
+use dds_shm::types::{SegmentFormat, TypeHash};
 use dds_shm::{
     FlatReader, FlatStruct, FlatWriter, FlowPolicy, InMemorySlotAllocator, PosixSlotAllocator,
     ReaderOptions, SampleInfo, SegmentOptions, SlotBackend, SlotError,
 };
 use support::{Home, SOON, eventually};
 
-/// One side that owns a segment, and one that reads it: by handles, or in place.
+/// One side that owns a segment, and one that reads it, by handles.
 trait Fixture {
-    /// Where readers of a [`SlotWriter`] come from.
-    type Segment: Segment;
+    /// What the start of a payload is a multiple of.
+    const ALIGNMENT: usize = 64;
     fn new(options: SegmentOptions) -> Self;
     fn owner(&self) -> &dyn SlotBackend;
     fn consumer(&self) -> &dyn SlotBackend;
     fn add_reader(&self, options: ReaderOptions) -> Result<ReaderIndex, SlotError>;
+}
+
+/// The same in place.
+trait InPlace: Fixture {
+    /// Where readers of a [`SlotWriter`] come from.
+    type Segment: Segment;
     fn in_place(options: SegmentOptions) -> (SlotWriter, Self::Segment);
 }
 
@@ -35,7 +43,6 @@ trait Segment {
 struct InMemory(InMemorySlotAllocator);
 
 impl Fixture for InMemory {
-    type Segment = InMemorySlotAllocator;
     fn new(options: SegmentOptions) -> Self {
         Self(InMemorySlotAllocator::create(&options).unwrap())
     }
@@ -48,6 +55,10 @@ impl Fixture for InMemory {
     fn add_reader(&self, options: ReaderOptions) -> Result<ReaderIndex, SlotError> {
         self.0.add_reader(&options)
     }
+}
+
+impl InPlace for InMemory {
+    type Segment = InMemorySlotAllocator;
     fn in_place(options: SegmentOptions) -> (SlotWriter, InMemorySlotAllocator) {
         let segment = InMemorySlotAllocator::create(&options).unwrap();
         (segment.writer().unwrap(), segment)
@@ -73,7 +84,6 @@ struct PosixSegment {
 }
 
 impl Fixture for Posix {
-    type Segment = PosixSegment;
     fn new(options: SegmentOptions) -> Self {
         let home = Home::new();
         let (writers, readers) = (home.node(), home.node());
@@ -90,6 +100,10 @@ impl Fixture for Posix {
     fn add_reader(&self, options: ReaderOptions) -> Result<ReaderIndex, SlotError> {
         self.consumer.add_reader(&options)
     }
+}
+
+impl InPlace for Posix {
+    type Segment = PosixSegment;
     fn in_place(options: SegmentOptions) -> (SlotWriter, PosixSegment) {
         let home = Home::new();
         let owner = PosixSlotAllocator::create(&home.node(), &options).unwrap();
@@ -102,6 +116,31 @@ impl Fixture for Posix {
 impl Segment for PosixSegment {
     fn open_reader(&self, options: ReaderOptions) -> Result<SlotReader, SlotError> {
         PosixSlotAllocator::open_reader(&self.node, &self.flink, None, options)
+    }
+}
+
+struct Zds2 {
+    sides: Posix,
+    readers: Cell<usize>,
+}
+
+impl Fixture for Zds2 {
+    const ALIGNMENT: usize = 16;
+    fn new(options: SegmentOptions) -> Self {
+        Self { sides: Posix::new(options.format(SegmentFormat::ZDS2)), readers: Cell::new(0) }
+    }
+    fn owner(&self) -> &dyn SlotBackend {
+        &self.sides.owner
+    }
+    fn consumer(&self) -> &dyn SlotBackend {
+        &self.sides.consumer
+    }
+    /// Both sides agree on the next index.
+    fn add_reader(&self, _options: ReaderOptions) -> Result<ReaderIndex, SlotError> {
+        let reader = ReaderIndex::new(self.readers.replace(self.readers.get() + 1)).unwrap();
+        self.sides.owner.add_reader_as(reader)?;
+        self.sides.consumer.add_reader_as(reader)?;
+        Ok(reader)
     }
 }
 
@@ -200,7 +239,7 @@ fn samples_arrive_in_order_and_whole<F: Fixture>() {
     }
 }
 
-fn a_sample_can_be_empty_or_fill_its_slot<F: Fixture>() {
+fn a_sample_can_be_empty_or_fill_its_slot<F: InPlace>() {
     let fixture = F::new(options());
     let reader = admitted(&fixture, ReaderOptions::default());
     for expected in [&[][..], &[7; CAPACITY], &[]] {
@@ -231,7 +270,9 @@ fn a_sample_that_is_too_large_is_refused_and_the_loan_stays<F: Fixture>() {
     }
     fixture.owner().commit_slot(handle, b"fits").unwrap();
     assert_eq!(take(&fixture, reader).unwrap().1, b"fits");
+}
 
+fn a_writer_refuses_a_sample_that_is_too_large<F: InPlace>() {
     let (writer, _segment) = F::in_place(options().slots(2));
     for _ in 0..5 {
         let error = writer.write(&[0; CAPACITY + 1], &SampleInfo::default()).unwrap_err();
@@ -277,7 +318,7 @@ fn readers_that_are_not_named_are_not_waited_for<F: Fixture>() {
     assert_eq!(drain(&fixture, reader).len(), 2);
 }
 
-fn a_best_effort_reader_holds_up_nobody<F: Fixture>() {
+fn a_best_effort_reader_holds_up_nobody<F: InPlace>() {
     let (writer, segment) = F::in_place(options().slots(4));
     let reader = served(&segment, ReaderOptions { reliable: false, ..ReaderOptions::default() });
     (1..=20).for_each(|n| assert_eq!(write(&writer, n), n));
@@ -340,7 +381,7 @@ fn the_payload_of_a_loan_has_one_user_at_a_time<F: Fixture>() {
     let handle = owner.reserve_slot(ReaderSet::ALL).unwrap();
     let mut data = owner.slot_data(handle).unwrap();
     assert_eq!(data.len(), CAPACITY);
-    assert!(data.as_ptr().addr().is_multiple_of(64));
+    assert!(data.as_ptr().addr().is_multiple_of(F::ALIGNMENT));
     data[..8].copy_from_slice(b"in place");
     for result in [
         owner.slot_data(handle).map(drop),
@@ -415,7 +456,7 @@ fn a_late_release_cannot_mark_the_new_sample_read<F: Fixture>() {
     assert!(unread.iter().any(|handle| handle.slot() == old.slot()));
 }
 
-fn a_discarded_loan_leaves_no_trace<F: Fixture>() {
+fn a_discarded_loan_leaves_no_trace<F: InPlace>() {
     let (writer, segment) = F::in_place(options().slots(3));
     let reader = served(&segment, ReaderOptions::default());
     for n in 0..10 {
@@ -428,7 +469,7 @@ fn a_discarded_loan_leaves_no_trace<F: Fixture>() {
     assert_eq!(reader.losses().lost, 0);
 }
 
-fn two_readers_in_one_process_get_everything<F: Fixture>() {
+fn two_readers_in_one_process_get_everything<F: InPlace>() {
     let (writer, segment) = F::in_place(options().slots(4));
     let readers = [(); 2].map(|()| served(&segment, ReaderOptions::default()));
     assert_ne!(readers[0].index(), readers[1].index());
@@ -441,7 +482,7 @@ fn two_readers_in_one_process_get_everything<F: Fixture>() {
     }
 }
 
-fn one_reader_too_many_is_refused_and_told_why<F: Fixture>() {
+fn one_reader_too_many_is_refused_and_told_why<F: InPlace>() {
     let (writer, segment) = F::in_place(options().reader_capacity(2));
     let first = served(&segment, ReaderOptions::default());
     let _second = served(&segment, ReaderOptions::default());
@@ -462,7 +503,7 @@ fn one_reader_too_many_is_refused_and_told_why<F: Fixture>() {
     assert!(matches!(error, SlotError::ReaderTableFull { capacity: 1, .. }), "{error}");
 }
 
-fn readers_that_come_and_go_leave_no_entry_behind<F: Fixture>() {
+fn readers_that_come_and_go_leave_no_entry_behind<F: InPlace>() {
     const TIMES: u64 = 1000;
     let (writer, segment) = F::in_place(options().slots(4).reader_capacity(2));
     let keeps = served(&segment, ReaderOptions::default());
@@ -495,7 +536,7 @@ fn eventually_some<T>(mut get: impl FnMut() -> Option<T>) -> T {
     got.unwrap()
 }
 
-fn a_reader_that_left_pins_nothing<F: Fixture>() {
+fn a_reader_that_left_pins_nothing<F: InPlace>() {
     let (writer, segment) = F::in_place(options().slots(4));
     let reader = served(&segment, holding(2));
     (1..=4).for_each(|n| {
@@ -550,7 +591,7 @@ fn a_disconnected_reader_does_not_block_and_may_return<F: Fixture>() {
     assert!(matches!(error, SlotError::Timeout { .. }), "{error}");
 }
 
-fn a_disconnected_reader_keeps_what_it_holds_and_is_told_what_it_missed<F: Fixture>() {
+fn a_disconnected_reader_keeps_what_it_holds_and_is_told_what_it_missed<F: InPlace>() {
     let (writer, segment) = F::in_place(options().slots(4));
     let reader = served(&segment, holding(2));
     write(&writer, 1);
@@ -576,7 +617,7 @@ fn a_disconnected_reader_keeps_what_it_holds_and_is_told_what_it_missed<F: Fixtu
     assert_eq!(reader.losses().lost, 46);
 }
 
-fn a_late_joiner_gets_the_history_it_wants<F: Fixture>() {
+fn a_late_joiner_gets_the_history_it_wants<F: InPlace>() {
     let keep_last = FlowPolicy::keep_last(BRIEF);
     let (writer, segment) = F::in_place(options().flow(keep_last).keep_last(3, 1, true));
     (1..=10).for_each(|n| {
@@ -594,7 +635,7 @@ fn a_late_joiner_gets_the_history_it_wants<F: Fixture>() {
     assert_eq!((late.losses().lost, late.losses().replaced), (0, 0));
 }
 
-fn what_a_keep_last_writer_replaces_is_not_lost<F: Fixture>() {
+fn what_a_keep_last_writer_replaces_is_not_lost<F: InPlace>() {
     let keep_last = FlowPolicy::keep_last(BRIEF);
     let (writer, segment) = F::in_place(options().flow(keep_last).keep_last(3, 1, false));
     let reader = served(&segment, ReaderOptions::default());
@@ -606,7 +647,7 @@ fn what_a_keep_last_writer_replaces_is_not_lost<F: Fixture>() {
     assert_eq!((reader.losses().lost, reader.losses().replaced), (0, 100 - got.len() as u64));
 }
 
-fn every_instance_keeps_its_own_history<F: Fixture>() {
+fn every_instance_keeps_its_own_history<F: InPlace>() {
     let keep_last = FlowPolicy::keep_last(BRIEF);
     let (writer, segment) =
         F::in_place(options().flow(keep_last).keyed(true).keep_last(1, 2, true));
@@ -631,7 +672,7 @@ fn every_instance_keeps_its_own_history<F: Fixture>() {
     write(3, 50).unwrap();
 }
 
-fn gaps_are_counted_exactly<F: Fixture>() {
+fn gaps_are_counted_exactly<F: InPlace>() {
     for slots in [1, 2, 3, 7, 8] {
         let (writer, segment) = F::in_place(best_effort().slots(slots));
         let reader = served(&segment, ReaderOptions::default());
@@ -651,7 +692,7 @@ fn gaps_are_counted_exactly<F: Fixture>() {
     }
 }
 
-fn a_reader_that_keeps_up_loses_nothing<F: Fixture>() {
+fn a_reader_that_keeps_up_loses_nothing<F: InPlace>() {
     let (writer, segment) = F::in_place(best_effort().slots(2));
     let reader = served(&segment, ReaderOptions::default());
     let late = {
@@ -669,7 +710,7 @@ fn a_reader_that_keeps_up_loses_nothing<F: Fixture>() {
     assert_eq!((reader.losses().lost, late.losses().lost), (0, 0));
 }
 
-fn a_dropped_sample_is_counted_by_every_reader<F: Fixture>() {
+fn a_dropped_sample_is_counted_by_every_reader<F: InPlace>() {
     let (writer, segment) = F::in_place(best_effort().slots(2).readers(2, 2));
     let reader = served(&segment, holding(2));
     let other = served(&segment, holding(2));
@@ -689,7 +730,7 @@ fn a_dropped_sample_is_counted_by_every_reader<F: Fixture>() {
     assert_eq!(other.losses().lost, 4);
 }
 
-fn two_loans_can_be_published_in_either_order<F: Fixture>() {
+fn two_loans_can_be_published_in_either_order<F: InPlace>() {
     let (writer, segment) = F::in_place(options().slots(5));
     let reader = served(&segment, ReaderOptions::default());
     for round in 0..20u64 {
@@ -708,7 +749,7 @@ fn two_loans_can_be_published_in_either_order<F: Fixture>() {
     assert_eq!(reader.losses().lost, 0);
 }
 
-fn samples_can_be_held_and_released_in_any_order<F: Fixture>() {
+fn samples_can_be_held_and_released_in_any_order<F: InPlace>() {
     let (writer, segment) = F::in_place(best_effort().slots(8).readers(1, 3));
     let reader = served(&segment, holding(3));
     let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
@@ -738,7 +779,7 @@ fn samples_can_be_held_and_released_in_any_order<F: Fixture>() {
     }
 }
 
-fn no_reader_may_hold_more_than_the_segment_allows<F: Fixture>() {
+fn no_reader_may_hold_more_than_the_segment_allows<F: InPlace>() {
     let (writer, segment) = F::in_place(best_effort().slots(8).readers(1, 2));
     let reader = served(&segment, holding(100));
     (1..=4).for_each(|n| {
@@ -756,7 +797,7 @@ struct Pose {
     position: [f32; 4],
 }
 
-fn typed_samples_are_written_and_held_in_place<F: Fixture>() {
+fn typed_samples_are_written_and_held_in_place<F: InPlace>() {
     let (writer, segment) = F::in_place(SegmentOptions::of::<Pose>("Pose").slots(8));
     let reader = FlatReader::<Pose>::new(served(&segment, holding(2))).unwrap();
     let writer = FlatWriter::<Pose>::new(writer).unwrap();
@@ -777,7 +818,7 @@ fn typed_samples_are_written_and_held_in_place<F: Fixture>() {
     assert!(reader.take().unwrap().is_none());
 }
 
-fn a_typed_view_of_another_type_names_both_layouts<F: Fixture>() {
+fn a_typed_view_of_another_type_names_both_layouts<F: InPlace>() {
     let (writer, _segment) = F::in_place(SegmentOptions::of::<u32>("Number"));
     let error = FlatWriter::<Pose>::new(writer).unwrap_err();
     let SlotError::TypeMismatch { expected, found, expected_layout, found_layout } = &error else {
@@ -788,7 +829,7 @@ fn a_typed_view_of_another_type_names_both_layouts<F: Fixture>() {
     assert!(error.to_string().contains(&**found_layout), "{error}");
 }
 
-fn a_writer_that_closes_is_told_after_its_last_sample<F: Fixture>() {
+fn a_writer_that_closes_is_told_after_its_last_sample<F: InPlace>() {
     let fixture = F::in_place(options());
     let (writer, segment) = fixture;
     let reader = served(&segment, ReaderOptions::default());
@@ -803,22 +844,23 @@ fn a_writer_that_closes_is_told_after_its_last_sample<F: Fixture>() {
     assert!(matches!(reader.take_within(SOON), Err(SlotError::WriterLost)));
 }
 
-fn waiting_ends_with_a_commit_or_in_time<F: Fixture + Sync>() {
+fn waiting_ends_with_a_commit_or_in_time<F: Fixture>() {
     let fixture = F::new(options());
     admitted(&fixture, ReaderOptions::default());
-    let seen = fixture.consumer().generation();
+    let consumer = fixture.consumer();
+    let seen = consumer.generation();
     let start = Instant::now();
-    assert_eq!(fixture.consumer().wait(seen, BRIEF), seen);
+    assert_eq!(consumer.wait(seen, BRIEF), seen);
     assert!(start.elapsed() >= BRIEF);
     std::thread::scope(|scope| {
-        let waits = scope.spawn(|| fixture.consumer().wait(seen, SOON));
+        let waits = scope.spawn(move || consumer.wait(seen, SOON));
         publish(&fixture, b"1");
         assert!(waits.join().unwrap() > seen);
     });
     assert!(start.elapsed() < SOON);
 }
 
-fn a_reader_that_waits_is_woken<F: Fixture>() {
+fn a_reader_that_waits_is_woken<F: InPlace>() {
     let (writer, segment) = F::in_place(options().flow(FlowPolicy::keep_all(SOON)).slots(4));
     let reader = served(&segment, ReaderOptions::default());
     // Both sides wait for each other all the time: four slots.
@@ -844,49 +886,95 @@ fn a_segment_says_what_it_is<F: Fixture>() {
     }
 }
 
+fn the_unread_samples_can_be_found_slot_by_slot<F: Fixture>() {
+    let fixture = F::new(options().slots(4));
+    let (reader, consumer) = (admitted(&fixture, ReaderOptions::default()), fixture.consumer());
+    let unread = || -> Vec<u64> {
+        let slots = 0..consumer.slot_count();
+        let handles = slots.filter_map(|slot| consumer.unread_slot(slot, reader).unwrap());
+        let mut seqs: Vec<u64> = handles.map(|handle| handle.seq().unwrap()).collect();
+        seqs.sort_unstable();
+        seqs
+    };
+    assert_eq!(unread(), []);
+    let [first, second, third] = [b"1", b"2", b"3"].map(|bytes| publish(&fixture, bytes));
+    assert_eq!(unread(), [first, second, third]);
+    let slots = 0..consumer.slot_count();
+    let handles = slots.filter_map(|slot| consumer.unread_slot(slot, reader).unwrap());
+    let middle = handles.into_iter().find(|handle| handle.seq() == Some(second)).unwrap();
+    assert_eq!(consumer.read_slot(middle).unwrap().1, b"2");
+    consumer.mark_read(middle, reader).unwrap();
+    assert_eq!(unread(), [first, third]);
+    assert_eq!(drain(&fixture, reader).len(), 2);
+    assert_eq!(unread(), []);
+    assert_eq!(consumer.unread_slot(4, reader).unwrap(), None);
+    let wrong = consumer.unread_slot(0, ReaderIndex::new(63).unwrap());
+    assert!(matches!(wrong, Err(SlotError::WrongReader { .. })));
+}
+
 macro_rules! conformance {
-    ($($name:ident),* $(,)?) => {
-        mod in_memory { $(#[test] fn $name() { super::$name::<super::InMemory>(); })* }
-        mod posix { $(#[test] fn $name() { super::$name::<super::Posix>(); })* }
+    ($fixture:ident in $module:ident: $($name:ident),* $(,)?) => {
+        mod $module { $(#[test] fn $name() { super::$name::<super::$fixture>(); })* }
     };
 }
 
-conformance!(
+macro_rules! format_1 {
+    ($fixture:ident in $module:ident) => {
+        conformance!($fixture in $module:
+            samples_arrive_in_order_and_whole,
+            a_sample_can_be_empty_or_fill_its_slot,
+            a_sample_that_is_too_large_is_refused_and_the_loan_stays,
+            a_writer_refuses_a_sample_that_is_too_large,
+            a_writer_that_never_waits_is_told_that_no_slot_is_free,
+            a_writer_that_waits_gives_up_in_time,
+            readers_that_are_not_named_are_not_waited_for,
+            a_best_effort_reader_holds_up_nobody,
+            a_stale_handle_is_refused,
+            a_handle_of_another_segment_is_refused,
+            the_payload_of_a_loan_has_one_user_at_a_time,
+            a_wrong_reader_is_refused,
+            samples_can_be_marked_in_any_order,
+            a_late_release_cannot_mark_the_new_sample_read,
+            a_discarded_loan_leaves_no_trace,
+            two_readers_in_one_process_get_everything,
+            one_reader_too_many_is_refused_and_told_why,
+            readers_that_come_and_go_leave_no_entry_behind,
+            a_reader_that_left_pins_nothing,
+            a_disconnected_reader_does_not_block_and_may_return,
+            a_disconnected_reader_keeps_what_it_holds_and_is_told_what_it_missed,
+            a_late_joiner_gets_the_history_it_wants,
+            what_a_keep_last_writer_replaces_is_not_lost,
+            every_instance_keeps_its_own_history,
+            gaps_are_counted_exactly,
+            a_reader_that_keeps_up_loses_nothing,
+            a_dropped_sample_is_counted_by_every_reader,
+            two_loans_can_be_published_in_either_order,
+            samples_can_be_held_and_released_in_any_order,
+            no_reader_may_hold_more_than_the_segment_allows,
+            typed_samples_are_written_and_held_in_place,
+            a_typed_view_of_another_type_names_both_layouts,
+            a_writer_that_closes_is_told_after_its_last_sample,
+            waiting_ends_with_a_commit_or_in_time,
+            a_reader_that_waits_is_woken,
+            a_segment_says_what_it_is,
+            the_unread_samples_can_be_found_slot_by_slot,
+        );
+    };
+}
+
+format_1!(InMemory in in_memory);
+format_1!(Posix in posix);
+conformance!(Zds2 in zds2:
     samples_arrive_in_order_and_whole,
-    a_sample_can_be_empty_or_fill_its_slot,
     a_sample_that_is_too_large_is_refused_and_the_loan_stays,
     a_writer_that_never_waits_is_told_that_no_slot_is_free,
     a_writer_that_waits_gives_up_in_time,
-    readers_that_are_not_named_are_not_waited_for,
-    a_best_effort_reader_holds_up_nobody,
     a_stale_handle_is_refused,
     a_handle_of_another_segment_is_refused,
     the_payload_of_a_loan_has_one_user_at_a_time,
     a_wrong_reader_is_refused,
-    samples_can_be_marked_in_any_order,
-    a_late_release_cannot_mark_the_new_sample_read,
-    a_discarded_loan_leaves_no_trace,
-    two_readers_in_one_process_get_everything,
-    one_reader_too_many_is_refused_and_told_why,
-    readers_that_come_and_go_leave_no_entry_behind,
-    a_reader_that_left_pins_nothing,
-    a_disconnected_reader_does_not_block_and_may_return,
-    a_disconnected_reader_keeps_what_it_holds_and_is_told_what_it_missed,
-    a_late_joiner_gets_the_history_it_wants,
-    what_a_keep_last_writer_replaces_is_not_lost,
-    every_instance_keeps_its_own_history,
-    gaps_are_counted_exactly,
-    a_reader_that_keeps_up_loses_nothing,
-    a_dropped_sample_is_counted_by_every_reader,
-    two_loans_can_be_published_in_either_order,
-    samples_can_be_held_and_released_in_any_order,
-    no_reader_may_hold_more_than_the_segment_allows,
-    typed_samples_are_written_and_held_in_place,
-    a_typed_view_of_another_type_names_both_layouts,
-    a_writer_that_closes_is_told_after_its_last_sample,
     waiting_ends_with_a_commit_or_in_time,
-    a_reader_that_waits_is_woken,
-    a_segment_says_what_it_is,
+    the_unread_samples_can_be_found_slot_by_slot,
 );
 
 #[test]

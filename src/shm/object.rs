@@ -217,6 +217,15 @@ impl SharedObject {
         Ok(ObjectInfo::of(&self.metadata()?))
     }
 
+    /// Whether any name leads to it still.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn is_linked(&self) -> Result<bool, ShmError> {
+        Ok(self.metadata()?.nlink() > 0)
+    }
+
     fn metadata(&self) -> Result<Metadata, ShmError> {
         self.file.metadata().map_err(|error| ShmError::from_io("stat", &self.name.path(), error))
     }
@@ -461,7 +470,9 @@ mod tests {
     fn a_name_that_leads_elsewhere_by_now_is_left_alone() {
         let name = TestName::new("reused");
         let old = SharedObject::create(&name, 1, 0o600).unwrap();
+        assert!(old.is_linked().unwrap());
         assert!(old.unlink_if_same().unwrap());
+        assert!(!old.is_linked().unwrap());
         assert!(!old.unlink_if_same().unwrap());
         let new = SharedObject::create(&name, 1, 0o600).unwrap();
         assert!(!old.unlink_if_same().unwrap());

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::memory::SegmentMemory;
 use super::owner_link::OwnerLink;
-use super::segment_owner::{Reserved, SegmentOwner};
+use super::segment_owner::SegmentOwner;
 use super::slot_reader::{Attached, PROBE_EVERY, claim, owner_is_over};
+use super::tickets::{TICKET, Tickets};
 use super::{
-    Committed, Identity, Incarnation, Located, NotServed, ReaderCore, ReaderIndex, ReaderOptions,
-    ReaderSet, SampleHeader, SampleInfo, SlotError, SlotIndex, SlotWord, space_bell,
+    CLAIM, Committed, Identity, Incarnation, Located, NotServed, ReaderCore, ReaderIndex,
+    ReaderOptions, ReaderSet, SampleHeader, SampleInfo, SlotError, SlotIndex, SlotWord, space_bell,
     withdraw_entry,
 };
 use crate::liveness::{BitLease, Node};
@@ -23,13 +24,11 @@ use crate::types::TypeHash;
 /// A loan, or a sample that was seen in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SlotHandle {
-    incarnation: Incarnation,
-    slot: SlotIndex,
+    pub(super) incarnation: Incarnation,
+    pub(super) slot: SlotIndex,
     /// Sequence number of a sample; ticket of a loan, which has bit 63 set.
-    number: u64,
+    pub(super) number: u64,
 }
-
-const TICKET: u64 = 1 << 63;
 
 impl SlotHandle {
     /// The slot.
@@ -44,7 +43,7 @@ impl SlotHandle {
         (self.number & TICKET == 0).then_some(self.number)
     }
 
-    fn stale(&self) -> SlotError {
+    pub(super) fn stale(&self) -> SlotError {
         SlotError::StaleHandle { slot: self.slot.get(), seq: self.seq().unwrap_or(0) }
     }
 }
@@ -57,10 +56,11 @@ pub struct Generation(pub u64);
 /// this is dropped.
 #[derive(Debug)]
 pub struct LoanBytes<'b> {
-    payload: *mut u8,
-    len: usize,
-    number: u64,
-    tickets: &'b Mutex<Tickets>,
+    /// `len` octets of a slot on loan.
+    pub(super) payload: *mut u8,
+    pub(super) len: usize,
+    pub(super) number: u64,
+    pub(super) tickets: &'b Tickets,
 }
 
 // SAFETY: the exclusive use of a piece of memory that any thread may use, as a `&mut [u8]` is.
@@ -87,10 +87,7 @@ impl std::ops::DerefMut for LoanBytes<'_> {
 
 impl Drop for LoanBytes<'_> {
     fn drop(&mut self) {
-        let mut tickets = locked(self.tickets);
-        if let Some(ticket) = tickets.out.iter_mut().find(|ticket| ticket.number == self.number) {
-            ticket.borrowed = false;
-        }
+        self.tickets.give_back(self.number);
     }
 }
 
@@ -146,6 +143,18 @@ pub trait SlotBackend: Send + Sync {
     /// [`SlotError::Refused`], [`SlotError::Evicted`].
     fn next_unread_slot(&self, reader: ReaderIndex) -> Result<Option<SlotHandle>, SlotError>;
 
+    /// The sample that is in `slot` now, if `reader` has not marked it: for who goes through the
+    /// slots, at the price of a look at each. [`next_unread_slot`](Self::next_unread_slot) has to be
+    /// called before each round: it sees to what went by.
+    ///
+    /// # Errors
+    /// [`SlotError::WrongReader`]; [`SlotError::NotWaitedFor`] where the format cannot protect it.
+    fn unread_slot(
+        &self,
+        slot: usize,
+        reader: ReaderIndex,
+    ) -> Result<Option<SlotHandle>, SlotError>;
+
     /// `reader` is done with a sample. In any order; marking one that was replaced meanwhile does
     /// nothing to the new one.
     ///
@@ -182,29 +191,11 @@ pub trait SlotBackend: Send + Sync {
 pub(crate) struct Backend {
     pub(crate) identity: Identity,
     pub(crate) owner: Option<Arc<SegmentOwner>>,
-    tickets: Mutex<Tickets>,
+    tickets: Tickets,
     pub(crate) attached: Option<Attached>,
     readers: Mutex<Vec<MarkingReader>>,
     pub(crate) node: Option<Arc<Node>>,
 }
-
-/// The loans that are out, by slot.
-#[derive(Debug, Default)]
-pub(crate) struct Tickets {
-    last: u64,
-    out: Vec<Ticket>,
-}
-
-#[derive(Debug)]
-struct Ticket {
-    number: u64,
-    reserved: Reserved,
-    /// A [`LoanBytes`] of it is out.
-    borrowed: bool,
-}
-
-// SAFETY: the payload pointer of a loan leads into memory that any thread may use.
-unsafe impl Send for Ticket {}
 
 /// How many gaps one look for an unread sample passes over.
 const MAX_GAPS: usize = 8;
@@ -231,7 +222,7 @@ impl Backend {
         attached: Option<Attached>,
         node: Option<Arc<Node>>,
     ) -> Self {
-        let (tickets, readers) = (Mutex::default(), Mutex::default());
+        let (tickets, readers) = (Tickets::new(identity.incarnation), Mutex::default());
         Self { identity, owner, tickets, attached, readers, node }
     }
 
@@ -275,29 +266,9 @@ impl Backend {
         }
     }
 
-    fn take_ticket(&self, handle: SlotHandle) -> Result<Ticket, SlotError> {
-        let mut tickets = locked(&self.tickets);
-        let at = self.find_ticket(&tickets, handle)?;
-        if tickets.out[at].borrowed {
-            return Err(SlotError::Borrowed { slot: handle.slot() });
-        }
-        Ok(tickets.out.swap_remove(at))
-    }
-
-    fn find_ticket(&self, tickets: &Tickets, handle: SlotHandle) -> Result<usize, SlotError> {
-        self.owner()?;
-        let here = handle.incarnation == self.identity.incarnation;
-        (tickets.out.iter())
-            .position(|ticket| {
-                here && ticket.number == handle.number && ticket.reserved.slot == handle.slot
-            })
-            .ok_or_else(|| handle.stale())
-    }
-
     /// Publishes a loan whose ticket was taken; one that is refused is given back.
-    fn publish(&self, ticket: &Ticket, len: usize) -> Result<Committed, SlotError> {
+    fn publish(&self, slot: SlotIndex, len: usize) -> Result<Committed, SlotError> {
         let owner = self.owner()?;
-        let slot = ticket.reserved.slot;
         let committed = owner.commit(slot, len, &SampleInfo::default(), false);
         committed.map(|(committed, _)| committed).inspect_err(|_| owner.discard(slot))
     }
@@ -308,36 +279,89 @@ impl Backend {
     }
 }
 
-/// Who is made of a [`Backend`].
+/// Who has a backend and is one by it.
 pub(crate) trait HasBackend: Send + Sync {
-    fn backend(&self) -> &Backend;
+    fn backend(&self) -> &dyn SlotBackend;
 }
 
 impl<T: HasBackend> SlotBackend for T {
     fn reserve_slot(&self, active_readers: ReaderSet) -> Result<SlotHandle, SlotError> {
-        let reserved = self.backend().owner()?.reserve(active_readers)?;
-        let mut tickets = locked(&self.backend().tickets);
-        tickets.last += 1;
-        let number = tickets.last | TICKET;
-        tickets.out.push(Ticket { number, reserved, borrowed: false });
-        Ok(SlotHandle {
-            incarnation: self.backend().identity.incarnation,
-            slot: reserved.slot,
-            number,
-        })
+        self.backend().reserve_slot(active_readers)
     }
 
     fn slot_data(&self, handle: SlotHandle) -> Result<LoanBytes<'_>, SlotError> {
-        let len = self.slot_capacity();
-        let all = &self.backend().tickets;
-        let mut tickets = locked(all);
-        let at = self.backend().find_ticket(&tickets, handle)?;
-        let ticket = &mut tickets.out[at];
-        if std::mem::replace(&mut ticket.borrowed, true) {
-            return Err(SlotError::Borrowed { slot: handle.slot() });
-        }
-        let (payload, number) = (ticket.reserved.payload, ticket.number);
-        Ok(LoanBytes { payload, len, number, tickets: all })
+        self.backend().slot_data(handle)
+    }
+
+    fn commit_slot(&self, handle: SlotHandle, bytes: &[u8]) -> Result<Committed, SlotError> {
+        self.backend().commit_slot(handle, bytes)
+    }
+
+    fn commit_in_place(&self, handle: SlotHandle, len: usize) -> Result<Committed, SlotError> {
+        self.backend().commit_in_place(handle, len)
+    }
+
+    fn discard_slot(&self, handle: SlotHandle) -> Result<(), SlotError> {
+        self.backend().discard_slot(handle)
+    }
+
+    fn read_slot(&self, handle: SlotHandle) -> Result<(SampleHeader, Vec<u8>), SlotError> {
+        self.backend().read_slot(handle)
+    }
+
+    fn next_unread_slot(&self, reader: ReaderIndex) -> Result<Option<SlotHandle>, SlotError> {
+        self.backend().next_unread_slot(reader)
+    }
+
+    fn unread_slot(
+        &self,
+        slot: usize,
+        reader: ReaderIndex,
+    ) -> Result<Option<SlotHandle>, SlotError> {
+        self.backend().unread_slot(slot, reader)
+    }
+
+    fn mark_read(&self, handle: SlotHandle, reader: ReaderIndex) -> Result<(), SlotError> {
+        self.backend().mark_read(handle, reader)
+    }
+
+    fn mark_reader_disconnected(&self, reader: ReaderIndex) -> Result<(), SlotError> {
+        self.backend().mark_reader_disconnected(reader)
+    }
+
+    fn slot_count(&self) -> usize {
+        self.backend().slot_count()
+    }
+
+    fn slot_total_size(&self) -> usize {
+        self.backend().slot_total_size()
+    }
+
+    fn slot_capacity(&self) -> usize {
+        self.backend().slot_capacity()
+    }
+
+    fn type_hash(&self) -> Option<TypeHash> {
+        self.backend().type_hash()
+    }
+
+    fn generation(&self) -> Generation {
+        self.backend().generation()
+    }
+
+    fn wait(&self, seen: Generation, timeout: Duration) -> Generation {
+        self.backend().wait(seen, timeout)
+    }
+}
+
+impl SlotBackend for Backend {
+    fn reserve_slot(&self, active_readers: ReaderSet) -> Result<SlotHandle, SlotError> {
+        Ok(self.tickets.issue(self.owner()?.reserve(active_readers)?))
+    }
+
+    fn slot_data(&self, handle: SlotHandle) -> Result<LoanBytes<'_>, SlotError> {
+        self.owner()?;
+        self.tickets.lend(handle, self.slot_capacity())
     }
 
     fn commit_slot(&self, handle: SlotHandle, bytes: &[u8]) -> Result<Committed, SlotError> {
@@ -345,13 +369,14 @@ impl<T: HasBackend> SlotBackend for T {
         if bytes.len() > capacity {
             return Err(SlotError::SampleTooLarge { sample: bytes.len(), capacity });
         }
-        let ticket = self.backend().take_ticket(handle)?;
+        self.owner()?;
+        let reserved = self.tickets.take(handle)?;
         // SAFETY: the slot is this loan's, `bytes` fits its capacity, and no `LoanBytes` is out:
-        // `take_ticket` refuses then.
+        // `take` refuses then.
         unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), ticket.reserved.payload, bytes.len());
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), reserved.payload, bytes.len());
         }
-        self.backend().publish(&ticket, bytes.len())
+        self.publish(reserved.slot, bytes.len())
     }
 
     fn commit_in_place(&self, handle: SlotHandle, len: usize) -> Result<Committed, SlotError> {
@@ -359,19 +384,18 @@ impl<T: HasBackend> SlotBackend for T {
         if len > capacity {
             return Err(SlotError::SampleTooLarge { sample: len, capacity });
         }
-        let ticket = self.backend().take_ticket(handle)?;
-        self.backend().publish(&ticket, len)
+        self.owner()?;
+        self.publish(self.tickets.take(handle)?.slot, len)
     }
 
     fn discard_slot(&self, handle: SlotHandle) -> Result<(), SlotError> {
-        let ticket = self.backend().take_ticket(handle)?;
-        self.backend().owner()?.discard(ticket.reserved.slot);
+        self.owner()?.discard(self.tickets.take(handle)?.slot);
         Ok(())
     }
 
     fn read_slot(&self, handle: SlotHandle) -> Result<(SampleHeader, Vec<u8>), SlotError> {
-        let seq = self.backend().sample_seq(handle)?;
-        let memory = self.backend().memory()?;
+        let seq = self.sample_seq(handle)?;
+        let memory = self.memory()?;
         let holds = |order| memory.load(SlotWord::Seq(handle.slot), order) == seq;
         if !holds(Ordering::Acquire) {
             return Err(handle.stale());
@@ -385,69 +409,87 @@ impl<T: HasBackend> SlotBackend for T {
     }
 
     fn next_unread_slot(&self, reader: ReaderIndex) -> Result<Option<SlotHandle>, SlotError> {
-        let memory = self.backend().memory()?;
-        let mut readers = locked(&self.backend().readers);
+        let memory = self.memory()?;
+        let mut readers = locked(&self.readers);
         let known = readers.iter_mut().find(|known| known.index == reader);
         let known = known.ok_or(SlotError::WrongReader { reader })?;
-        let dead = match &self.backend().attached {
+        let dead = match &self.attached {
             Some(Attached { owner: Some(owner), .. }) => owner.known_dead(),
             _ => false,
         };
         let over = owner_is_over(&memory, dead);
         let found = known.next_unread(&memory, dead)?;
         if known.asks(&memory) {
-            self.backend().ring_owner();
+            self.ring_owner();
         }
         match found {
-            Some((slot, number)) => Ok(Some(SlotHandle {
-                incarnation: self.backend().identity.incarnation,
-                slot,
-                number,
-            })),
+            Some((slot, number)) => {
+                Ok(Some(SlotHandle { incarnation: self.identity.incarnation, slot, number }))
+            }
             None if over => Err(SlotError::WriterLost),
             None => Ok(None),
         }
     }
 
+    fn unread_slot(
+        &self,
+        slot: usize,
+        reader: ReaderIndex,
+    ) -> Result<Option<SlotHandle>, SlotError> {
+        let memory = self.memory()?;
+        let readers = locked(&self.readers);
+        let known = readers.iter().find(|known| known.index == reader);
+        let known = known.ok_or(SlotError::WrongReader { reader })?;
+        if slot >= self.slot_count() {
+            return Ok(None);
+        }
+        let slot = SlotIndex(slot as u32);
+        let number = memory.load(SlotWord::Seq(slot), Ordering::Acquire);
+        Ok(known.wants(number).then_some(SlotHandle {
+            incarnation: self.identity.incarnation,
+            slot,
+            number,
+        }))
+    }
+
     fn mark_read(&self, handle: SlotHandle, reader: ReaderIndex) -> Result<(), SlotError> {
-        let seq = self.backend().sample_seq(handle)?;
-        let memory = self.backend().memory()?;
-        let mut readers = locked(&self.backend().readers);
+        let seq = self.sample_seq(handle)?;
+        let memory = self.memory()?;
+        let mut readers = locked(&self.readers);
         let known = readers.iter_mut().find(|known| known.index == reader);
         known.ok_or(SlotError::WrongReader { reader })?.mark(&memory, seq);
         Ok(())
     }
 
     fn mark_reader_disconnected(&self, reader: ReaderIndex) -> Result<(), SlotError> {
-        self.backend().owner()?.mark_reader_disconnected(reader)
+        self.owner()?.mark_reader_disconnected(reader)
     }
 
     fn slot_count(&self) -> usize {
-        self.backend().identity.geometry.slot_count as usize
+        self.identity.geometry.slot_count as usize
     }
 
     fn slot_total_size(&self) -> usize {
-        self.backend().identity.geometry.slot_stride as usize
+        self.identity.geometry.slot_stride as usize
     }
 
     fn slot_capacity(&self) -> usize {
-        self.backend().identity.geometry.slot_capacity as usize
+        self.identity.geometry.slot_capacity as usize
     }
 
     fn type_hash(&self) -> Option<TypeHash> {
-        Some(self.backend().identity.type_hash)
+        Some(self.identity.type_hash)
     }
 
     fn generation(&self) -> Generation {
-        self.backend()
-            .memory()
+        self.memory()
             .map(|memory| Generation(memory.load(SlotWord::Head, Ordering::Acquire)))
             .unwrap_or_default()
     }
 
     fn wait(&self, seen: Generation, timeout: Duration) -> Generation {
-        let Ok(memory) = self.backend().memory() else { return seen };
-        let peer = self.backend().attached.as_ref().and_then(|attached| attached.owner.as_ref());
+        let Ok(memory) = self.memory() else { return seen };
+        let peer = self.attached.as_ref().and_then(|attached| attached.owner.as_ref());
         let dead = || peer.is_some_and(OwnerLink::known_dead);
         let changed = || self.generation() != seen || owner_is_over(&memory, dead());
         let started = Instant::now();
@@ -456,7 +498,7 @@ impl<T: HasBackend> SlotBackend for T {
             if left.is_zero() {
                 break;
             }
-            match &self.backend().node {
+            match &self.node {
                 Some(node) => {
                     let _ = node.bell().wait(left.min(PROBE_EVERY), changed);
                     // A dead owner rings no bell.
@@ -513,6 +555,15 @@ impl MarkingReader {
         Ok(None)
     }
 
+    /// Whether a slot with this sequence number has a sample that it has not marked.
+    fn wants(&self, number: u64) -> bool {
+        // A claimed slot has bit 63 set: nothing there for the moment.
+        self.core
+            .as_ref()
+            .is_some_and(|core| number != 0 && number & CLAIM == 0 && number >= core.want())
+            && !self.done.contains(&number)
+    }
+
     /// Whether it waits to be served again after a disconnection.
     fn asks(&self, memory: &SegmentMemory) -> bool {
         self.core.as_ref().is_some_and(|core| core.check_served(memory).is_err())
@@ -543,9 +594,9 @@ fn advance(core: &mut ReaderCore, done: &mut BTreeSet<u64>, memory: &SegmentMemo
 impl Drop for Backend {
     fn drop(&mut self) {
         // A writer may go on without the handles that were given out here.
-        for ticket in std::mem::take(&mut locked(&self.tickets).out) {
+        for reserved in self.tickets.drain() {
             if let Some(owner) = &self.owner {
-                owner.discard(ticket.reserved.slot);
+                owner.discard(reserved.slot);
             }
         }
         let Ok(memory) = self.memory() else { return };

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use super::{Geometry, Incarnation, ReaderIndex};
 use crate::liveness::LivenessError;
 use crate::shm::ShmError;
-use crate::types::TypeHash;
+use crate::types::{SegmentFormat, TypeHash};
 
 /// Why an object is not a segment this library can use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
     /// Another kind of object, or one that its owner has not finished.
-    #[error("not a dds-shm segment: magic {found:#010x}")]
+    #[error("not a segment of a known format: magic {found:#010x}")]
     Magic {
         /// What stands where the magic should be.
         found: u32,
@@ -51,6 +51,18 @@ pub enum FormatError {
         expected: u64,
         /// Bytes found.
         found: u64,
+    },
+    /// A sample is said to be larger than its slot.
+    #[error(
+        "slot {slot} says that its sample has {size} bytes, {capacity} fit: the segment is damaged"
+    )]
+    SampleSize {
+        /// The slot.
+        slot: usize,
+        /// What it says.
+        size: u32,
+        /// What fits.
+        capacity: u32,
     },
     /// The two objects belong to different incarnations.
     #[error("data object of incarnation {dat} beside control object of incarnation {ctl}")]
@@ -176,6 +188,35 @@ pub enum SlotError {
         known: usize,
         /// The most there is room for.
         most: usize,
+    },
+    /// The segment's format cannot do it safely, or at all.
+    #[error("a segment of format {format} cannot {what}: {instead}")]
+    Unsupported {
+        /// The format.
+        format: SegmentFormat,
+        /// What was asked for.
+        what: &'static str,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// The 32-bit sequence numbers of the format are used up: readers take the next for an old one.
+    #[error(
+        "the {published} samples that a segment of format ZDS2 can number are published: \
+         create a new segment and advertise it"
+    )]
+    NumbersExhausted {
+        /// Samples published.
+        published: u32,
+    },
+    /// A sample went away that the reader had not read: the writer does not wait for its index, so
+    /// that what it reads could change while it reads.
+    #[error(
+        "the writer does not wait for reader {reader}, or another reader has the same index: \
+         name the index in the writer's mask of active readers, and give it to one reader"
+    )]
+    NotWaitedFor {
+        /// The reader's index.
+        reader: ReaderIndex,
     },
     /// Somebody alive has this segment.
     #[error("{} exists and its owner is alive", path.display())]

@@ -9,10 +9,11 @@ use super::segment_owner::{Beginning, SegmentOwner};
 use super::slot_reader::Attached;
 use super::{
     FormatError, Identity, OwnerCore, OwnerState, ReaderIndex, ReaderOptions, SegmentOptions,
-    SlotError, SlotReader, SlotWord, SlotWriter,
+    SlotBackend, SlotError, SlotReader, SlotWord, SlotWriter,
 };
 use crate::shm::Memory;
 use crate::sync::{Ordering, Words};
+use crate::types::SegmentFormat;
 
 /// A segment on the heap of this process.
 #[derive(Debug)]
@@ -24,8 +25,16 @@ impl InMemorySlotAllocator {
     /// Makes a segment.
     ///
     /// # Errors
-    /// [`SlotError::Plan`] for options that make no segment.
+    /// [`SlotError::Plan`] for options that make no segment, [`SlotError::Unsupported`] for another
+    /// format than the project's own.
     pub fn create(options: &SegmentOptions) -> Result<Self, SlotError> {
+        if options.format != SegmentFormat::V1 {
+            return Err(SlotError::Unsupported {
+                format: options.format,
+                what: "be on the heap",
+                instead: "it is there for other processes: use PosixSlotAllocator",
+            });
+        }
         let identity = options.identity()?;
         let geometry = identity.geometry;
         let memory = SegmentMemory::new(
@@ -99,7 +108,7 @@ impl InMemorySlotAllocator {
 }
 
 impl HasBackend for InMemorySlotAllocator {
-    fn backend(&self) -> &Backend {
+    fn backend(&self) -> &dyn SlotBackend {
         &self.backend
     }
 }

@@ -29,8 +29,10 @@ mod segment_owner;
 mod slot_reader;
 mod slot_writer;
 mod space_bell;
+mod tickets;
 mod wait_set;
 mod word;
+mod zds2;
 
 pub(crate) use kept_history::KeptHistory;
 use reader::take_leave;
@@ -59,3 +61,5 @@ pub use slot_reader::{Losses, ReaderOptions, SlotReader};
 pub use slot_writer::{Committed, Loan, SampleInfo, SlotWriter};
 pub use wait_set::{WaitSet, Waitable};
 pub use word::{CLAIM, SlotWord};
+#[doc(hidden)]
+pub use zds2::{Zds2Word, bump, sleep};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::geometry::MAX_STRINGS;
 use super::{Geometry, Identity, Incarnation, MAX_READERS, SegmentFlags, SlotError};
-use crate::types::{FlatStruct, TypeHash};
+use crate::types::{FlatStruct, SegmentFormat, TypeHash};
 
 /// How a writer treats readers that are behind, as its QoS says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +93,7 @@ pub struct SegmentOptions {
     pub(crate) durable_name: Option<String>,
     pub(crate) flink: Option<PathBuf>,
     pub(crate) misbehaves_after: Duration,
+    pub(crate) format: SegmentFormat,
 }
 
 impl SegmentOptions {
@@ -123,6 +124,7 @@ impl SegmentOptions {
             durable_name: None,
             flink: None,
             misbehaves_after: Duration::from_secs(1),
+            format: SegmentFormat::V1,
         }
     }
 
@@ -244,6 +246,14 @@ impl SegmentOptions {
     #[must_use]
     pub fn misbehaves_after(mut self, time: Duration) -> Self {
         self.misbehaves_after = time;
+        self
+    }
+
+    /// [`SegmentFormat::ZDS2`] for a segment that ZeroDDS reads. It keeps fewer promises than the
+    /// project's own, which is the default: what it cannot do is refused (`spec-notes/zerodds.md`).
+    #[must_use]
+    pub fn format(mut self, format: SegmentFormat) -> Self {
+        self.format = format;
         self
     }
 

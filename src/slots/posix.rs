@@ -15,23 +15,34 @@ use super::owner::tagged;
 use super::owner_link::OwnerLink;
 use super::segment_owner::{Beginning, Home, SegmentOwner};
 use super::slot_reader::{Attached, Follow};
+use super::zds2::{self, Zds2Backend};
 use super::{
-    FormatError, Identity, OwnerCore, OwnerState, ReaderIndex, ReaderOptions, SegmentOptions,
-    SlotError, SlotReader, SlotWord, SlotWriter,
+    FormatError, Identity, OwnerCore, OwnerHandle, OwnerState, ReaderIndex, ReaderOptions,
+    SegmentOptions, SlotBackend, SlotError, SlotReader, SlotWord, SlotWriter,
 };
 use crate::liveness::flink::{
-    DURABLE_SUFFIX, FLINK_SUFFIX, create_flink, read_flink, remove_flink, replace_flink,
+    DURABLE_SUFFIX, FLINK_SUFFIX, FlinkTarget, create_flink, read_flink, remove_flink,
+    replace_flink,
 };
 use crate::liveness::{LivenessError, Node, NodeId, SegmentName};
 use crate::shm::{Access, FileId, MapOptions, Memory, SharedObject, ShmError, object};
 use crate::sync::{Ordering, Words};
-use crate::types::TypeHash;
+use crate::types::{SegmentFormat, TypeHash};
 
 /// A segment in POSIX shared memory, as its owner or as an attached consumer.
+///
+/// Format 1, or ZDS2 ([`SegmentOptions::format`]; an attached one has the format it has). What ZDS2
+/// cannot do safely is [`SlotError::Unsupported`].
 #[derive(Debug)]
 pub struct PosixSlotAllocator {
-    backend: Backend,
+    side: Side,
     paths: Paths,
+}
+
+#[derive(Debug)]
+enum Side {
+    V1(Box<Backend>),
+    Zds2(Box<Zds2Backend>),
 }
 
 /// Where a segment can be found.
@@ -49,6 +60,7 @@ impl PosixSlotAllocator {
     /// [`SlotError::Plan`] for options that make no segment, [`ShmError::NoSpace`] if shared memory
     /// is too small, [`SlotError::Exists`] if the flink names a segment whose owner lives. A segment
     /// whose owner is dead is replaced, or adopted if it is durable and was made alike.
+    /// [`SlotError::Unsupported`] for what the format cannot do.
     pub fn create(node: &Arc<Node>, options: &SegmentOptions) -> Result<Self, SlotError> {
         let flink = match (&options.flink, &options.durable_name) {
             (Some(path), _) => path.clone(),
@@ -58,6 +70,19 @@ impl PosixSlotAllocator {
             }
             (None, None) => node.dir().segments().join(hex(&options.guid) + FLINK_SUFFIX),
         };
+        match options.format {
+            SegmentFormat::V1 => {}
+            SegmentFormat::ZDS2 => {
+                let (backend, segment) = zds2::create(node, options, &flink)?;
+                let paths = Paths { flink, segment };
+                return Ok(Self { side: Side::Zds2(Box::new(backend)), paths });
+            }
+            format => {
+                let (what, instead) =
+                    ("be made by this release", "update dds-shm, or use format 1");
+                return Err(SlotError::Unsupported { format, what, instead });
+            }
+        }
         match Self::create_new(node, options, &flink, None) {
             // Somebody has the path: the lock of the segment's owner decides.
             Err(SlotError::Exists { .. }) => take_over(node, options, &flink),
@@ -107,15 +132,16 @@ impl PosixSlotAllocator {
         let weak: Weak<SegmentOwner> = Arc::downgrade(&owner);
         node.register(weak)?;
         let backend = Backend::new(identity, Some(owner), None, Some(Arc::clone(node)));
-        Ok(Self { backend, paths })
+        Ok(Self { side: Side::V1(Box::new(backend)), paths })
     }
 
     /// Attaches to the segment that `flink` names, without a reader yet.
     ///
-    /// `expected`: the type hash of the samples wanted; `None` takes any.
+    /// `expected`: the type hash of the samples wanted; `None` takes any. A ZDS2 segment does not say
+    /// what its samples are, so only `None` will do there: compare the types by other means first.
     ///
     /// # Errors
-    /// [`SlotError::Format`] for what is not a whole segment of this format,
+    /// [`SlotError::Format`] for what is not a whole segment of a known format,
     /// [`SlotError::TypeMismatch`], [`SlotError::WriterLost`] if its owner is dead,
     /// [`ShmError::Permission`], [`ShmError::NotFound`].
     pub fn attach(
@@ -123,12 +149,22 @@ impl PosixSlotAllocator {
         flink: &Path,
         expected: Option<&ExpectedType>,
     ) -> Result<Self, SlotError> {
+        let paths = |segment| Paths { flink: flink.to_owned(), segment };
+        if let FlinkTarget::Zds2(object) = FlinkTarget::read(flink)? {
+            if expected.is_some() {
+                return Err(zds2(
+                    "say what type its samples have",
+                    "compare the types that discovery announces, and attach without an expected one",
+                ));
+            }
+            let backend = zds2::attach(node, &object)?;
+            let side = Side::Zds2(Box::new(backend));
+            return Ok(Self { side, paths: paths(object.path()) });
+        }
         let (attached, segment) = attach(node, flink, expected)?;
         let identity = attached.identity.clone();
-        Ok(Self {
-            backend: Backend::new(identity, None, Some(attached), Some(Arc::clone(node))),
-            paths: Paths { flink: flink.to_owned(), segment },
-        })
+        let backend = Backend::new(identity, None, Some(attached), Some(Arc::clone(node)));
+        Ok(Self { side: Side::V1(Box::new(backend)), paths: paths(segment) })
     }
 
     /// The file that names the segment; what discovery data carries.
@@ -143,39 +179,100 @@ impl PosixSlotAllocator {
         &self.paths.segment
     }
 
-    /// What the segment is.
+    /// What the segment is. Of one that ZeroDDS made only the geometry is known.
     #[must_use]
     pub fn identity(&self) -> &Identity {
-        &self.backend.identity
+        match &self.side {
+            Side::V1(backend) => &backend.identity,
+            Side::Zds2(backend) => &backend.identity,
+        }
+    }
+
+    /// Its format.
+    #[must_use]
+    pub fn format(&self) -> SegmentFormat {
+        match &self.side {
+            Side::V1(_) => SegmentFormat::V1,
+            Side::Zds2(_) => SegmentFormat::ZDS2,
+        }
     }
 
     /// Registers a reader that works by handles, for [`SlotBackend`](super::SlotBackend). The owner admits it soon.
     ///
     /// # Errors
-    /// [`SlotError::ReaderTableFull`]; [`SlotError::NotOwner`] on the owner's side.
+    /// [`SlotError::ReaderTableFull`]; [`SlotError::NotOwner`] on the owner's side;
+    /// [`SlotError::Unsupported`] for ZDS2.
     pub fn add_reader(&self, options: &ReaderOptions) -> Result<ReaderIndex, SlotError> {
-        self.backend.add_reader(options)
+        match &self.side {
+            Side::V1(backend) => backend.add_reader(options),
+            Side::Zds2(_) => Err(zds2(
+                "give a reader its index",
+                "agree on one with the writer, and use add_reader_as on both sides",
+            )),
+        }
+    }
+
+    /// Registers a reader of a ZDS2 segment under the index, below 32, that both sides agreed on. The
+    /// owner waits for it from now on; on the other side it reads. An owner that is ZeroDDS's names it
+    /// in its mask of active readers.
+    ///
+    /// # Errors
+    /// [`SlotError::WrongReader`]; [`SlotError::Unsupported`] for format 1, where the owner gives the
+    /// index.
+    pub fn add_reader_as(&self, reader: ReaderIndex) -> Result<(), SlotError> {
+        match &self.side {
+            Side::Zds2(backend) => backend.add_reader_as(reader),
+            Side::V1(_) => Err(SlotError::Unsupported {
+                format: SegmentFormat::V1,
+                what: "take a reader at an index of its choice",
+                instead: "use add_reader: the owner admits it at the index returned",
+            }),
+        }
+    }
+
+    /// On the owner's side of format 1: who is in the reader table.
+    ///
+    /// # Errors
+    /// [`SlotError::NotOwner`]; [`SlotError::Unsupported`] for ZDS2, which has no such table.
+    pub fn owner_handle(&self) -> Result<OwnerHandle, SlotError> {
+        let owner = self.v1("list its readers")?.owner.as_ref().ok_or(SlotError::NotOwner)?;
+        Ok(OwnerHandle::new(owner))
+    }
+
+    fn v1(&self, what: &'static str) -> Result<&Backend, SlotError> {
+        match &self.side {
+            Side::V1(backend) => Ok(backend),
+            Side::Zds2(_) => Err(zds2(what, "use format 1, or SlotBackend's handles")),
+        }
     }
 
     /// The writer handle of an owner: loans in place, the fast path.
     ///
     /// # Errors
-    /// [`SlotError::NotOwner`] on an attached side.
+    /// [`SlotError::NotOwner`] on an attached side; [`SlotError::Unsupported`] for ZDS2.
     pub fn into_writer(self) -> Result<SlotWriter, SlotError> {
-        let owner = self.backend.owner.clone().ok_or(SlotError::NotOwner)?;
+        let backend = self.v1("replace, keep and number samples as a SlotWriter promises")?;
+        let owner = backend.owner.clone().ok_or(SlotError::NotOwner)?;
         Ok(SlotWriter::new(owner))
     }
 
     /// Attaches one reader that takes in place.
     ///
     /// # Errors
-    /// As [`Self::attach`]; [`SlotError::ReaderTableFull`].
+    /// As [`Self::attach`]; [`SlotError::ReaderTableFull`]; [`SlotError::Unsupported`] for ZDS2, where
+    /// nothing protects a sample that is read in place or held.
     pub fn open_reader(
         node: &Arc<Node>,
         flink: &Path,
         expected: Option<&ExpectedType>,
         options: ReaderOptions,
     ) -> Result<SlotReader, SlotError> {
+        if let FlinkTarget::Zds2(_) = FlinkTarget::read(flink)? {
+            return Err(zds2(
+                "protect a sample that is read in place or held",
+                "attach, and copy samples out with SlotBackend's handles",
+            ));
+        }
         let (attached, _) = attach(node, flink, expected)?;
         let follow = FollowFlink {
             node: Arc::clone(node),
@@ -201,6 +298,10 @@ impl ExpectedType {
     pub fn of<T: crate::types::FlatStruct>() -> Self {
         Self { hash: T::type_hash(), layout: T::layout_string() }
     }
+}
+
+fn zds2(what: &'static str, instead: &'static str) -> SlotError {
+    SlotError::Unsupported { format: SegmentFormat::ZDS2, what, instead }
 }
 
 /// Opens, maps and checks the objects that `flink` names.
@@ -361,7 +462,10 @@ impl Follow for FollowFlink {
 }
 
 impl HasBackend for PosixSlotAllocator {
-    fn backend(&self) -> &Backend {
-        &self.backend
+    fn backend(&self) -> &dyn SlotBackend {
+        match &self.side {
+            Side::V1(backend) => &**backend,
+            Side::Zds2(backend) => &**backend,
+        }
     }
 }
