@@ -40,6 +40,20 @@ pub fn prefetch_read(address: *const u8) {
     let _ = address;
 }
 
+/// Asks for the cache line of `address` to be moved from this processor's own caches to the one that
+/// all share, because another processor will read it next. Only a hint, as [`prefetch_write`].
+#[inline(always)]
+pub fn demote(address: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: CLDEMOTE changes nothing that a program can observe, never faults, and is a NOP on
+    // processors that do not know it.
+    unsafe {
+        std::arch::asm!("cldemote [{}]", in(reg) address, options(nostack, preserves_flags));
+    }
+    #[cfg(any(not(target_arch = "x86_64"), miri))]
+    let _ = address;
+}
+
 /// A counter that runs at a constant rate and costs a few nanoseconds to read, for measuring what
 /// [`monotonic_ns`](super::monotonic_ns) would disturb. Its unit is found by comparing the two; its
 /// values mean something on one CPU only. Where the processor has none it is `monotonic_ns`.
@@ -63,6 +77,8 @@ mod tests {
     fn any_address_may_be_prefetched() {
         prefetch_write(std::ptr::null());
         prefetch_write([0u8; 64].as_ptr());
+        demote(std::ptr::null());
+        demote([0u8; 64].as_ptr());
     }
 
     #[test]

@@ -269,8 +269,8 @@ impl Backend {
     /// Publishes a loan whose ticket was taken; one that is refused is given back.
     fn publish(&self, slot: SlotIndex, len: usize) -> Result<Committed, SlotError> {
         let owner = self.owner()?;
-        let committed = owner.commit(slot, len, &SampleInfo::default(), false);
-        committed.map(|(committed, _)| committed).inspect_err(|_| owner.discard(slot))
+        let committed = owner.commit(None, slot, len, &SampleInfo::default(), false);
+        committed.map(|(committed, _)| committed).inspect_err(|_| owner.discard(None, slot))
     }
 
     fn sample_seq(&self, handle: SlotHandle) -> Result<u64, SlotError> {
@@ -356,7 +356,7 @@ impl<T: HasBackend> SlotBackend for T {
 
 impl SlotBackend for Backend {
     fn reserve_slot(&self, active_readers: ReaderSet) -> Result<SlotHandle, SlotError> {
-        Ok(self.tickets.issue(self.owner()?.reserve(active_readers)?))
+        Ok(self.tickets.issue(self.owner()?.reserve(None, active_readers)?))
     }
 
     fn slot_data(&self, handle: SlotHandle) -> Result<LoanBytes<'_>, SlotError> {
@@ -389,7 +389,7 @@ impl SlotBackend for Backend {
     }
 
     fn discard_slot(&self, handle: SlotHandle) -> Result<(), SlotError> {
-        self.owner()?.discard(self.tickets.take(handle)?.slot);
+        self.owner()?.discard(None, self.tickets.take(handle)?.slot);
         Ok(())
     }
 
@@ -596,7 +596,7 @@ impl Drop for Backend {
         // A writer may go on without the handles that were given out here.
         for reserved in self.tickets.drain() {
             if let Some(owner) = &self.owner {
-                owner.discard(reserved.slot);
+                owner.discard(None, reserved.slot);
             }
         }
         let Ok(memory) = self.memory() else { return };

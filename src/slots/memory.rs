@@ -16,6 +16,11 @@ use crate::shm::futex::{self, FutexWait};
 use crate::shm::{self, Memory};
 use crate::sync::{Ordering, Words};
 
+/// Octets of a cache line.
+const LINE: usize = 64;
+/// How much of a payload is handed over: more takes the writer longer than it saves its readers.
+const HAND_OVER: usize = 1024;
+
 /// The two objects of one segment as this process sees them.
 #[derive(Debug)]
 pub(crate) struct SegmentMemory {
@@ -161,6 +166,16 @@ impl SegmentMemory {
     pub(crate) fn prefetch(&self, slot: SlotIndex) {
         shm::prefetch_write(self.slot_at(slot));
         shm::prefetch_write(self.payload(slot));
+    }
+
+    /// Hands the first lines of a payload of `len` octets on to who reads it next: they then come
+    /// from the shared cache, not from the writer's.
+    #[inline]
+    pub(crate) fn hand_over(&self, slot: SlotIndex, len: usize) {
+        let payload = self.payload(slot);
+        for at in (0..len.min(HAND_OVER)).step_by(LINE) {
+            shm::demote(payload.wrapping_add(at));
+        }
     }
 
     /// Writes who the reader of an entry is. Its claimer does, before it asks to join.

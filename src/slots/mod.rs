@@ -19,6 +19,7 @@ mod owner_cell;
 mod owner_event;
 mod owner_handle;
 mod owner_link;
+mod pace;
 mod posix;
 mod reader;
 mod reader_entry;

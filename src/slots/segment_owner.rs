@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use super::memory::SegmentMemory;
 use super::options::{FlowPolicy, SegmentOptions, Sharing};
 use super::owner::tagged;
-use super::owner_cell::OwnerCell;
+use super::owner_cell::{OwnerCell, WriterSide};
+use super::pace::Pace;
 use super::posix::SegmentFiles;
 use super::replacement::Former;
 use super::{
@@ -32,6 +33,9 @@ const SPIN: Duration = Duration::from_micros(50);
 const REFUSED_FOR: Duration = Duration::from_secs(60);
 /// The most events kept for who does not fetch them.
 const MAX_EVENTS: usize = 1024;
+
+/// From where a call comes: the writer's thread, or any other.
+pub(crate) type Side<'a> = Option<&'a WriterSide>;
 
 /// A slot that was taken, and its payload.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +62,7 @@ pub(super) struct Hot {
     pub(super) loans: usize,
     pub(super) dropped: u64,
     pub(super) commits: u64,
+    pub(super) pace: Pace,
     pub(super) guid: [u8; 16],
     pub(super) incarnation: Incarnation,
 }
@@ -135,6 +140,7 @@ impl SegmentOwner {
                 loans: 0,
                 dropped: 0,
                 commits: 0,
+                pace: Pace::default(),
                 guid: options.guid,
                 incarnation: identity.incarnation,
             }),
@@ -219,18 +225,22 @@ impl SegmentOwner {
 
     /// Takes a slot. Waits as the flow policy says.
     #[inline]
-    pub(crate) fn reserve(&self, may_block: ReaderSet) -> Result<Reserved, SlotError> {
+    pub(crate) fn reserve(
+        &self,
+        side: Side<'_>,
+        may_block: ReaderSet,
+    ) -> Result<Reserved, SlotError> {
         self.check_process()?;
-        match self.try_reserve(may_block) {
+        match self.try_reserve(side, may_block) {
             Some(slot) => Ok(slot),
-            None => self.reserve_slow(may_block),
+            None => self.reserve_slow(side, may_block),
         }
     }
 
     /// Takes a slot if one is free.
     #[inline]
-    pub(crate) fn try_reserve(&self, may_block: ReaderSet) -> Option<Reserved> {
-        let mut hot = self.hot.lock();
+    fn try_reserve(&self, side: Side<'_>, may_block: ReaderSet) -> Option<Reserved> {
+        let mut hot = self.hot.lock_from(side);
         let hot = &mut *hot;
         let slot = hot.core.reserve(&*hot.memory, may_block).ok()?;
         hot.loans += 1;
@@ -246,13 +256,13 @@ impl SegmentOwner {
     }
 
     #[cold]
-    fn reserve_slow(&self, may_block: ReaderSet) -> Result<Reserved, SlotError> {
+    fn reserve_slow(&self, side: Side<'_>, may_block: ReaderSet) -> Result<Reserved, SlotError> {
         self.check_memory()?;
         let Some(most) = self.flow.max_blocking_time else {
             // Who is dead pins nothing: one look, then the sample is dropped.
             self.serve_now(true);
             self.leave_behind();
-            return self.try_reserve(may_block).ok_or_else(|| self.no_free_slot());
+            return self.try_reserve(side, may_block).ok_or_else(|| self.no_free_slot());
         };
         let started = Instant::now();
         let spin = SPIN.min(most);
@@ -260,7 +270,7 @@ impl SegmentOwner {
             for _ in 0..32 {
                 std::hint::spin_loop();
             }
-            if let Some(slot) = self.try_reserve(may_block) {
+            if let Some(slot) = self.try_reserve(side, may_block) {
                 return Ok(slot);
             }
         }
@@ -270,23 +280,23 @@ impl SegmentOwner {
             self.leave_behind();
             let waited = started.elapsed();
             let Some(left) = most.checked_sub(waited).filter(|left| !left.is_zero()) else {
-                return self.try_reserve(may_block).ok_or(SlotError::Timeout { waited });
+                return self.try_reserve(side, may_block).ok_or(SlotError::Timeout { waited });
             };
             let mut slot = None;
             space_bell::wait(&self.memory(), left.min(PROBE_EVERY), || {
-                slot = self.try_reserve(may_block);
+                slot = self.try_reserve(side, may_block);
                 slot.is_some()
             });
-            if let Some(slot) = slot.or_else(|| self.try_reserve(may_block)) {
+            if let Some(slot) = slot.or_else(|| self.try_reserve(side, may_block)) {
                 return Ok(slot);
             }
         }
     }
 
     /// Gives a loan back.
-    pub(crate) fn discard(&self, slot: SlotIndex) {
+    pub(crate) fn discard(&self, side: Side<'_>, slot: SlotIndex) {
         if self.check_process().is_ok() {
-            let mut hot = self.hot.lock();
+            let mut hot = self.hot.lock_from(side);
             hot.core.discard(slot);
             hot.loans -= 1;
         }
@@ -297,13 +307,14 @@ impl SegmentOwner {
     #[inline]
     pub(crate) fn commit(
         &self,
+        side: Side<'_>,
         slot: SlotIndex,
         len: usize,
         info: &SampleInfo,
         ahead: bool,
     ) -> Result<(Committed, Option<Reserved>), SlotError> {
         self.check_process()?;
-        let mut hot = self.hot.lock();
+        let mut hot = self.hot.lock_from(side);
         let hot = &mut *hot;
         // Known after the payload was written: nobody else sees the zero pages it went to.
         if hot.memory.is_poisoned() {
@@ -328,10 +339,14 @@ impl SegmentOwner {
             key_hash: info.key_hash,
         };
         let memory = &*hot.memory;
+        if hot.pace.has_pauses() {
+            memory.hand_over(slot, len);
+        }
         memory.store_header(slot, &header);
         let seq = hot.core.commit(memory, slot, info.key_hash);
         hot.loans -= 1;
         hot.commits += 1;
+        hot.pace.step(hot.commits);
         if info.status_info & 3 == 3 {
             // Disposed and unregistered: nobody is to find it any more.
             hot.core.forget_instance(&info.key_hash);
@@ -350,9 +365,13 @@ impl SegmentOwner {
     }
 
     /// Gives a number to a sample that found no slot, so that every reader counts it.
-    pub(crate) fn drop_sample(&self, sn: Option<i64>) -> Result<Committed, SlotError> {
+    pub(crate) fn drop_sample(
+        &self,
+        side: Side<'_>,
+        sn: Option<i64>,
+    ) -> Result<Committed, SlotError> {
         self.check_process()?;
-        let mut hot = self.hot.lock();
+        let mut hot = self.hot.lock_from(side);
         let hot = &mut *hot;
         let sn = sn.unwrap_or(hot.last_sn.saturating_add(1));
         hot.last_sn = hot.last_sn.max(sn);
@@ -364,12 +383,12 @@ impl SegmentOwner {
     }
 
     /// How many samples were dropped for want of a slot.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.hot.lock().dropped
+    pub(crate) fn dropped(&self, side: Side<'_>) -> u64 {
+        self.hot.lock_from(side).dropped
     }
 
-    pub(crate) fn head(&self) -> u64 {
-        self.hot.lock().core.head()
+    pub(crate) fn head(&self, side: Side<'_>) -> u64 {
+        self.hot.lock_from(side).core.head()
     }
 
     pub(crate) fn mark_reader_disconnected(&self, reader: ReaderIndex) -> Result<(), SlotError> {
@@ -442,6 +461,9 @@ impl SegmentOwner {
         probe: bool,
     ) {
         let node = memory.load(SlotWord::Node(reader), Ordering::Acquire);
+        if node == 0 && service.peers[reader.get()].is_none() {
+            return;
+        }
         // The service mutex is held: nobody else changes an entry's status or epoch.
         let (status, epoch) = {
             let hot = self.hot.lock();

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::segment_owner::{Reserved, SegmentOwner};
+use super::owner_cell::WriterSide;
+use super::segment_owner::{Reserved, SegmentOwner, Side};
 use super::{
     EntryStatus, Identity, Incarnation, InstanceKey, OwnerEvent, OwnerHandle, ReaderEntry,
     ReaderIndex, ReaderSet, SlotError, SlotIndex,
@@ -42,6 +43,8 @@ pub struct Committed {
 #[derive(Debug)]
 pub struct SlotWriter {
     owner: Arc<SegmentOwner>,
+    /// `None` for one more writer of the same segment on the heap, which then pays more.
+    side: Option<WriterSide>,
     /// The next loan, if it could be had at the last commit. Not `Sync`: one thread at a time.
     ahead: Cell<Option<Reserved>>,
     capacity: usize,
@@ -53,7 +56,13 @@ unsafe impl Send for SlotWriter {}
 impl SlotWriter {
     pub(crate) fn new(owner: Arc<SegmentOwner>) -> Self {
         let capacity = owner.identity().geometry.slot_capacity as usize;
-        Self { owner, ahead: Cell::new(None), capacity }
+        let side = owner.hot.writer_side();
+        Self { owner, side, ahead: Cell::new(None), capacity }
+    }
+
+    #[inline(always)]
+    fn side(&self) -> Side<'_> {
+        self.side.as_ref()
     }
 
     /// Takes a slot to fill in place. Several loans may be out at once and be published in any
@@ -71,7 +80,7 @@ impl SlotWriter {
                 self.owner.check_process()?;
                 reserved
             }
-            None => self.owner.reserve(ReaderSet::ALL)?,
+            None => self.owner.reserve(self.side(), ReaderSet::ALL)?,
         };
         Ok(Loan { writer: self, slot, payload })
     }
@@ -105,13 +114,13 @@ impl SlotWriter {
     /// # Errors
     /// [`SlotError::Forked`].
     pub fn drop_sample(&self, sn: Option<i64>) -> Result<Committed, SlotError> {
-        self.owner.drop_sample(sn)
+        self.owner.drop_sample(self.side(), sn)
     }
 
     /// How many samples were dropped for want of a slot.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.owner.dropped()
+        self.owner.dropped(self.side())
     }
 
     /// Payload bytes that fit a slot.
@@ -130,13 +139,13 @@ impl SlotWriter {
     /// [`OwnerEvent::SegmentReplaced`].
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
-        self.owner.hot.lock().incarnation
+        self.owner.hot.lock_from(self.side()).incarnation
     }
 
     /// Highest sequence number published.
     #[must_use]
     pub fn head(&self) -> u64 {
-        self.owner.head()
+        self.owner.head(self.side())
     }
 
     /// What other threads may do.
@@ -217,10 +226,12 @@ impl Loan<'_> {
         if len > capacity {
             return Err(SlotError::SampleTooLarge { sample: len, capacity });
         }
-        let wants_ahead = self.writer.ahead.get().is_none();
-        let (committed, ahead) = self.writer.owner.commit(self.slot, len, info, wants_ahead)?;
+        let SlotWriter { owner, ahead, .. } = self.writer;
+        let wants_ahead = ahead.get().is_none();
+        let (committed, next) =
+            owner.commit(self.writer.side(), self.slot, len, info, wants_ahead)?;
         if wants_ahead {
-            self.writer.ahead.set(ahead);
+            ahead.set(next);
         }
         std::mem::forget(self);
         Ok(committed)
@@ -229,14 +240,20 @@ impl Loan<'_> {
 
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
-        self.writer.owner.discard(self.slot);
+        self.writer.owner.discard(self.writer.side(), self.slot);
     }
 }
 
 impl Drop for SlotWriter {
     fn drop(&mut self) {
+        if self.owner.check_process().is_err() {
+            return;
+        }
         if let Some(reserved) = self.ahead.take() {
-            self.owner.discard(reserved.slot);
+            self.owner.discard(self.side(), reserved.slot);
+        }
+        if let Some(side) = self.side.take() {
+            self.owner.hot.give_back(side);
         }
     }
 }

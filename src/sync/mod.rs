@@ -5,6 +5,8 @@
 //! ordering it needs; whoever implements [`Words`] decides where the word lives.
 #![forbid(unsafe_code)]
 
+pub mod turn;
+
 pub use std::sync::atomic::Ordering;
 
 /// A set of shared words named by `W`.
