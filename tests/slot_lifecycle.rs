@@ -115,6 +115,20 @@ fn a_reader_that_leaves_before_it_follows_blocks_nobody() {
 }
 
 #[test]
+fn a_reader_that_is_disconnected_before_it_notices_its_admission_returns() {
+    let segment = Segment::new(&two_slots());
+    let reader = segment.reader();
+    segment.writer().mark_reader_disconnected(reader.index().unwrap()).unwrap();
+    wait_until(|| {
+        assert!(reader.take().unwrap().is_none());
+        reader.is_admitted()
+    });
+    segment.write(1);
+    assert_eq!(reader.take_within(LONG).unwrap().unwrap().bytes(), [1; 64]);
+    assert_eq!(reader.disconnections(), 1);
+}
+
+#[test]
 fn a_reader_that_has_seen_the_end_does_not_hold_up_who_adopts_the_segment() {
     let options = two_slots().durable_name("adopted");
     let mut segment = Segment::new(&options);

@@ -123,7 +123,8 @@ pub struct ReaderCore {
 }
 
 impl ReaderCore {
-    /// The reader that claimed entry `index`, if the owner has admitted it.
+    /// The reader that claimed entry `index`, if the owner has admitted it; also if it was
+    /// disconnected since, which is then to be noticed as ever.
     ///
     /// # Errors
     /// [`NotServed`] says why not.
@@ -135,10 +136,9 @@ impl ReaderCore {
     ) -> Result<Self, NotServed> {
         let state = words.load(SlotWord::State(index), Ordering::Acquire);
         match EntryStatus::of(state) {
-            Some(EntryStatus::Admitted) => {}
+            Some(EntryStatus::Admitted | EntryStatus::Disconnected) => {}
             Some(EntryStatus::Vacant) => return Err(NotServed::Pending),
             Some(EntryStatus::Refused) => return Err(NotServed::Refused),
-            Some(EntryStatus::Disconnected) => return Err(NotServed::Disconnected),
             None => return Err(NotServed::Evicted),
         }
         let start = words.load(SlotWord::Start(index), Ordering::Relaxed).max(1);
@@ -149,7 +149,7 @@ impl ReaderCore {
         Ok(Self {
             index,
             slots,
-            served_as: state,
+            served_as: tagged(state >> 8, EntryStatus::Admitted as u8),
             want: start,
             position: SlotIndex((start % u64::from(slots)) as u32),
             join_head: words.load(SlotWord::JoinHead(index), Ordering::Relaxed),
