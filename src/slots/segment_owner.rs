@@ -486,8 +486,11 @@ impl SegmentOwner {
                 self.vacate(service, reader, ReaderLoss::Left)
             }
             EntryStatus::Refused => {
+                // It is for the living to learn of it.
                 let since = service.peers[reader.get()].as_ref().map(|peer| peer.since);
-                if since.is_none_or(|since| since.elapsed() > REFUSED_FOR) {
+                if since.is_none_or(|since| since.elapsed() > REFUSED_FOR)
+                    || (probe && service.is_dead(reader))
+                {
                     self.vacate(service, reader, ReaderLoss::Left);
                 }
             }
