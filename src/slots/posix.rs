@@ -304,8 +304,18 @@ fn zds2(what: &'static str, instead: &'static str) -> SlotError {
     SlotError::Unsupported { format: SegmentFormat::ZDS2, what, instead }
 }
 
-/// Opens, maps and checks the objects that `flink` names.
+/// Opens, maps and checks the objects that `flink` names, whose owner has to live.
 fn attach(
+    node: &Arc<Node>,
+    flink: &Path,
+    expected: Option<&ExpectedType>,
+) -> Result<(Attached, PathBuf), SlotError> {
+    let (attached, segment) = attach_any(node, flink, expected)?;
+    if attached.owner_lives() { Ok((attached, segment)) } else { Err(SlotError::WriterLost) }
+}
+
+/// As [`attach`], also to what a dead owner left.
+fn attach_any(
     node: &Arc<Node>,
     flink: &Path,
     expected: Option<&ExpectedType>,
@@ -325,15 +335,11 @@ fn attach(
             found_layout: identity.layout,
         });
     }
-    let owner = NodeId::new(memory.load_owner().0)
-        .and_then(|id| OwnerLink::open(node, id, uid))
-        .filter(OwnerLink::is_alive)
-        .ok_or(SlotError::WriterLost)?;
+    let owner = NodeId::new(memory.load_owner().0).and_then(|id| OwnerLink::open(node, id, uid));
     let same_user = uid == geteuid().as_raw();
     let segment = dat.name().path();
     let memory = Arc::new(memory);
-    let (owner, local) = (Some(owner), Weak::new());
-    Ok((Attached { memory, identity, owner, local, same_user }, segment))
+    Ok((Attached { memory, identity, owner, local: Weak::new(), same_user }, segment))
 }
 
 /// Maps both objects of a segment and checks that they are one.
@@ -447,7 +453,7 @@ struct FollowFlink {
 
 impl Follow for FollowFlink {
     fn follow(&self) -> Result<Attached, SlotError> {
-        let (attached, _) = attach(&self.node, &self.flink, None)?;
+        let (attached, _) = attach_any(&self.node, &self.flink, None)?;
         if attached.identity.type_hash == self.type_hash {
             Ok(attached)
         } else {

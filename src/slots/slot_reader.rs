@@ -73,7 +73,7 @@ pub struct Losses {
 pub(crate) struct Attached {
     pub(crate) memory: Arc<SegmentMemory>,
     pub(crate) identity: Identity,
-    /// The owner's node, `None` if it is this process's heap.
+    /// The owner's node; `None` if it is this process, or if nothing is left of it.
     pub(crate) owner: Option<OwnerLink>,
     /// The owner itself, if the segment is on this process's heap.
     pub(crate) local: Weak<SegmentOwner>,
@@ -82,6 +82,20 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
+    /// Whether the owner said that it goes on elsewhere.
+    fn is_replaced(&self) -> bool {
+        let word = self.memory.load(SlotWord::OwnerState, Ordering::Acquire);
+        OwnerState::of(word) == Some(OwnerState::Replaced)
+    }
+
+    /// Looks whether the owner lives.
+    pub(crate) fn owner_lives(&self) -> bool {
+        match &self.owner {
+            Some(owner) => owner.is_alive(),
+            None => self.local.strong_count() > 0,
+        }
+    }
+
     /// Asks the owner to look at the reader table.
     pub(crate) fn ring_owner(&self) {
         if let Some(owner) = &self.owner {
@@ -95,6 +109,7 @@ impl Attached {
 
 /// Where a reader finds the next incarnation of its writer's segment.
 pub(crate) trait Follow: Send + Sync + std::fmt::Debug {
+    /// What is there now, be its owner alive or dead.
     fn follow(&self) -> Result<Attached, SlotError>;
 }
 
@@ -357,15 +372,35 @@ impl SlotReader {
 
     /// The owner closed, died, or replaced its segment, and everything was taken.
     fn writer_over(&self, state: &mut State) -> Result<Option<Protected>, SlotError> {
-        let word = state.attached.memory.load(SlotWord::OwnerState, Ordering::Acquire);
-        if OwnerState::of(word) == Some(OwnerState::Replaced)
-            && let Some(follow) = &self.follow
-        {
-            let attached = follow.follow()?;
+        if let Some(attached) = self.successor(state)? {
             return self.move_to(state, attached);
         }
         state.finish();
         Err(SlotError::WriterLost)
+    }
+
+    /// Where a writer went on that said so in this memory, or died before it could.
+    fn successor(&self, state: &State) -> Result<Option<Attached>, SlotError> {
+        let old = &state.attached;
+        let is_replaced = old.is_replaced();
+        let Some(follow) = self.follow.as_ref().filter(|_| is_replaced || state.owner_dead) else {
+            return Ok(None);
+        };
+        let attached = match follow.follow() {
+            Ok(attached) => attached,
+            // What the dead leave may have been swept.
+            Err(_) if state.owner_dead || !old.owner_lives() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let is_awaited = || match &state.service {
+            Service::Served(core) => {
+                attached.identity.incarnation != old.identity.incarnation
+                    && self.has_entry(&attached.memory, core)
+            }
+            _ => false,
+        };
+        let goes_on = is_replaced || is_awaited();
+        Ok(Some(attached).filter(|_| goes_on))
     }
 
     /// Goes on in the next incarnation, where the owner put this reader at the same index.
@@ -375,7 +410,8 @@ impl SlotReader {
         attached: Attached,
     ) -> Result<Option<Protected>, SlotError> {
         let old = std::mem::replace(&mut state.attached, attached);
-        state.owner_dead = false;
+        // A dead writer may have published there before it died.
+        state.owner_dead = !state.attached.owner_lives();
         let mut moved = None;
         if let Service::Served(core) = std::mem::replace(&mut state.service, Service::Over) {
             let memory = &*state.attached.memory;
@@ -392,6 +428,8 @@ impl SlotReader {
         }
         state.service = match moved {
             Some(core) => Service::Served(core),
+            // There is nobody to admit it.
+            None if state.owner_dead => Service::Over,
             None => {
                 let bit = self.bit.as_ref();
                 Service::Joining(claim(&state.attached, &self.options, self.node.as_deref(), bit)?)
@@ -411,26 +449,26 @@ impl SlotReader {
     }
 
     /// Leaves the incarnations to which the owner took this reader along before it saw that it
-    /// leaves; nobody looks at the request in `memory` then.
-    fn leave_successor(
-        &self,
-        mut memory: Arc<SegmentMemory>,
-        index: ReaderIndex,
-        mut core: Option<ReaderCore>,
-    ) {
+    /// leaves; nobody looks at the request in the memory of `left` then.
+    fn leave_successor(&self, left: &Attached, index: ReaderIndex, mut core: Option<ReaderCore>) {
+        let Some(follow) = &self.follow else { return };
+        let mut next: Option<Attached> = None;
         for _ in 0..MAX_FOLLOWED {
+            let left = next.as_ref().unwrap_or(left);
             // With the owner's fence between its announcement and its last look at the requests:
             // either it sees this reader's, or this reader sees the announcement.
-            memory.fence(Ordering::SeqCst);
-            let state = OwnerState::of(memory.load(SlotWord::OwnerState, Ordering::Acquire));
-            let (Some(OwnerState::Replaced), Some(follow)) = (state, &self.follow) else { return };
-            // Whoever takes the request away sees to it.
-            if !take_leave(&*memory, index) {
+            left.memory.fence(Ordering::SeqCst);
+            if left.is_replaced() {
+                // Whoever takes the request away sees to it.
+                if !take_leave(&*left.memory, index) {
+                    return;
+                }
+            } else if left.owner_lives() {
                 return;
             }
-            let slots = memory.geometry().slot_count;
-            core = core.or_else(|| ReaderCore::admitted(&*memory, index, slots, 0).ok());
-            let Some(core) = &core else { return };
+            // A dead owner may have gone on before it could say so.
+            let slots = left.memory.geometry().slot_count;
+            core = core.or_else(|| ReaderCore::admitted(&*left.memory, index, slots, 0).ok());
             let attached = match follow.follow() {
                 Ok(attached) => attached,
                 Err(error) => {
@@ -438,14 +476,14 @@ impl SlotReader {
                     return;
                 }
             };
+            let is_other = attached.identity.incarnation != left.identity.incarnation;
+            let Some(core) = core.as_ref().filter(|_| is_other) else { return };
             if !self.has_entry(&attached.memory, core) {
                 return;
             }
             withdraw_entry(&*attached.memory, index);
-            if let Some(owner) = &attached.owner {
-                owner.ring_service();
-            }
-            memory = attached.memory;
+            attached.ring_owner();
+            next = Some(attached);
         }
     }
 
@@ -514,7 +552,7 @@ impl SlotReader {
         self.probed.set(Instant::now());
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        let Some(owner) = &state.attached.owner else { return true };
+        let Some(owner) = &state.attached.owner else { return !state.owner_dead };
         if state.owner_dead || owner.is_alive() {
             return !state.owner_dead;
         }
@@ -766,7 +804,6 @@ impl Drop for SlotReader {
             return;
         }
         let state = self.state.get_mut();
-        let memory = Arc::clone(&state.attached.memory);
         let entry = match &state.service {
             Service::Served(core) => Some((core.index(), Some(core.clone()))),
             Service::Joining(index) => Some((*index, None)),
@@ -778,7 +815,7 @@ impl Drop for SlotReader {
             give_back(&memory, &mut core);
         }
         if let Some((index, core)) = entry {
-            self.leave_successor(memory, index, core);
+            self.leave_successor(&self.state.borrow().attached, index, core);
         }
     }
 }
