@@ -13,6 +13,7 @@
 use std::cell::Cell;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -34,15 +35,17 @@ const NONE: u8 = 0;
 static COUNTED: AtomicU8 = AtomicU8::new(NONE);
 static PASSED: AtomicU64 = AtomicU64::new(0);
 static FATAL: AtomicU64 = AtomicU64::new(0);
+static LAST_WORDS: Mutex<fn(&dyn Debug)> = Mutex::new(|_| {});
 
 thread_local! {
     static HAS_ARMED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// From here on the `fatal`th point that one of these `threads` passes is its process's last; with 0
-/// they are only counted.
-pub fn arm(fatal: u64, threads: Threads) {
+/// they are only counted. `last_words` is told in front of what.
+pub fn arm(fatal: u64, threads: Threads, last_words: fn(&dyn Debug)) {
     COUNTED.store(NONE, Ordering::Relaxed);
+    *LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner) = last_words;
     HAS_ARMED.set(true);
     PASSED.store(0, Ordering::Relaxed);
     FATAL.store(fatal, Ordering::Relaxed);
@@ -73,8 +76,7 @@ fn count(at: &dyn Debug) {
         all => all == Threads::All as u8,
     };
     if wanted && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == FATAL.load(Ordering::Relaxed) {
-        // Whatever becomes of the message: it is for people.
-        eprintln!("killed in front of {at:?}");
+        (*LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner))(at);
         let _ = kill(Pid::this(), Signal::SIGKILL);
         // A signal that a process sends to itself is there before the call returns; this is for the
         // compiler.

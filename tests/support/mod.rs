@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -118,6 +118,15 @@ impl Child {
         self.lines.recv_timeout(SOON).ok()
     }
 
+    /// What it says next; `None` when it has ended.
+    pub fn says(&self) -> Option<String> {
+        match self.lines.recv_timeout(SOON) {
+            Ok(line) => Some(line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => None,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
+        }
+    }
+
     pub fn expect(&self, line: &str) {
         assert_eq!(self.line(), line);
     }
@@ -146,9 +155,14 @@ impl Child {
         self.process.wait().unwrap();
     }
 
+    /// Waits for its end.
+    pub fn end(&mut self) -> ExitStatus {
+        self.process.wait().unwrap()
+    }
+
     /// Waits for its end; true if it ended well.
     pub fn ends_well(&mut self) -> bool {
-        self.process.wait().unwrap().success()
+        self.end().success()
     }
 }
 
@@ -190,7 +204,8 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + SOON;
     while !is_so() {
         assert!(Instant::now() < until, "never happened: {what}");
-        std::thread::yield_now();
+        // Not a spin: whoever is to make it so may need the processor.
+        std::thread::sleep(Duration::from_micros(100));
     }
 }
 
