@@ -860,6 +860,25 @@ fn waiting_ends_with_a_commit_or_in_time<F: Fixture>() {
     assert!(start.elapsed() < SOON);
 }
 
+fn a_reader_that_waits_to_be_served_again_is_woken<F: Fixture>() {
+    let fixture = F::new(options());
+    let (reader, consumer) = (admitted(&fixture, ReaderOptions::default()), fixture.consumer());
+    for _ in 0..20 {
+        // The last sample for now: nothing else will wake it.
+        publish(&fixture, b"1");
+        fixture.owner().mark_reader_disconnected(reader).unwrap();
+        let start = Instant::now();
+        loop {
+            let seen = consumer.generation();
+            if !drain(&fixture, reader).is_empty() {
+                break;
+            }
+            consumer.wait(seen, SOON);
+        }
+        assert!(start.elapsed() < SOON / 2);
+    }
+}
+
 fn a_reader_that_waits_is_woken<F: InPlace>() {
     let (writer, segment) = F::in_place(options().flow(FlowPolicy::keep_all(SOON)).slots(4));
     let reader = served(&segment, ReaderOptions::default());
@@ -956,6 +975,7 @@ macro_rules! format_1 {
             a_writer_that_closes_is_told_after_its_last_sample,
             waiting_ends_with_a_commit_or_in_time,
             a_reader_that_waits_is_woken,
+            a_reader_that_waits_to_be_served_again_is_woken,
             a_segment_says_what_it_is,
             the_unread_samples_can_be_found_slot_by_slot,
         );

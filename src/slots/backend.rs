@@ -48,7 +48,8 @@ impl SlotHandle {
     }
 }
 
-/// How far a segment has come: a number that changes with every commit.
+/// How far a segment has come: a number that changes with every commit, and when a reader on this side
+/// that was disconnected is served again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
 
@@ -482,9 +483,14 @@ impl SlotBackend for Backend {
     }
 
     fn generation(&self) -> Generation {
-        self.memory()
-            .map(|memory| Generation(memory.load(SlotWord::Head, Ordering::Acquire)))
-            .unwrap_or_default()
+        let Ok(memory) = self.memory() else { return Generation::default() };
+        let head = memory.load(SlotWord::Head, Ordering::Acquire);
+        // Who returns finds samples that no commit announces any more: the epoch of its entry counts.
+        let states = locked(&self.readers)
+            .iter()
+            .map(|known| memory.load(SlotWord::State(known.index), Ordering::Acquire))
+            .fold(0, u64::wrapping_add);
+        Generation(head.wrapping_add(states))
     }
 
     fn wait(&self, seen: Generation, timeout: Duration) -> Generation {
