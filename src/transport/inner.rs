@@ -11,9 +11,10 @@ use super::builder::ShmTransportBuilder;
 use super::event::{EventSink, TransportEvent};
 use super::link::Link;
 use super::matching::{Change, LocalEndpoint, Matching, Parting, Relation, Step};
-use super::reachability::{Mismatch, NetworkReason, TypeHashMismatch};
+use super::reachability::NetworkReason;
 use super::reader::lifespan_ns;
 use super::reader_shared::ReaderShared;
+use super::segment_locator::cannot_attach;
 use super::writer_shared::WriterShared;
 use crate::discovery::{
     HostIdentity, HostNames, LocatorPolicy, LossReason, RemoteEndpoint, SHM_VERSION, SegmentFormat,
@@ -21,7 +22,7 @@ use crate::discovery::{
 };
 use crate::liveness::{Node, Serve, Serviced};
 use crate::shm::ProcessStamp;
-use crate::slots::{Incarnation, PosixSlotAllocator, SlotError, SlotReader};
+use crate::slots::{Incarnation, PosixSlotAllocator, SlotReader};
 use crate::wire::{EndpointData, EndpointRole, EntityId, Guid, VendorId};
 
 /// What the clones of a transport share.
@@ -301,24 +302,8 @@ impl Inner {
     ) -> Result<SlotReader, NetworkReason> {
         let path = locator.path.as_path();
         let expected = Some(&reader.expected);
-        PosixSlotAllocator::open_reader(&self.node, path, expected, reader.options).map_err(
-            |error| match error {
-                SlotError::TypeMismatch { expected, found, expected_layout, found_layout } => {
-                    Mismatch::TypeHash(Box::new(TypeHashMismatch {
-                        expected,
-                        found,
-                        expected_layout,
-                        found_layout,
-                    }))
-                    .into()
-                }
-                SlotError::WriterLost => NetworkReason::WriterLost,
-                error => NetworkReason::CannotAttach {
-                    path: locator.path.as_str().to_owned(),
-                    error: error.to_string(),
-                },
-            },
-        )
+        PosixSlotAllocator::open_reader(&self.node, path, expected, reader.options)
+            .map_err(|error| cannot_attach(locator.path.as_str(), error))
     }
 
     fn tick(&self) {

@@ -8,6 +8,7 @@
 //! | `data_writer`, `data_reader` | both for samples of one flat type |
 //! | `matching`, `duty` | who matches whom, and what is left to the host; no I/O |
 //! | `switch` | between network and shared memory, nothing lost and nothing twice; no I/O |
+//! | `segment_locator` | from a segment to its locator, and back |
 //! | `segment_plan` | QoS as flow policy and size of a segment; no I/O |
 //! | `embedded`, `announcement` | [`EmbeddedParticipant`]: the transport with discovery of our own |
 //! | `reachability`, `event` | by which way, why not, and what happened |
@@ -33,6 +34,7 @@ mod reader;
 mod reader_handle;
 mod reader_shared;
 mod sample;
+mod segment_locator;
 mod segment_plan;
 mod stable_vec;
 mod switch;
@@ -54,6 +56,7 @@ pub use reachability::{Mismatch, NetworkReason, Reachability, TypeHashMismatch};
 pub use reader::ShmReader;
 pub use reader_handle::ReaderHandle;
 pub use sample::ShmSample;
+pub use segment_locator::{attach_by_locator, locator_of};
 pub use switch::{Switch, Verdict};
 pub use transport::ShmTransport;
 pub use writer::{ShmLoan, ShmWriter};

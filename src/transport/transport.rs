@@ -12,16 +12,18 @@ use super::reachability::{NetworkReason, Reachability};
 use super::reader::ShmReader;
 use super::reader_handle::ReaderHandle;
 use super::reader_shared::ReaderShared;
+use super::segment_locator::LocatorParts;
 use super::segment_plan::plan_segment;
 use super::writer::ShmWriter;
 use super::writer_handle::WriterHandle;
-use super::writer_shared::{LocatorParts, WriterShared};
+use super::writer_shared::WriterShared;
 use crate::discovery::{
     DiscoveryError, DiscoveryEvent, EndpointDirectory, LocatorPolicy, LossReason, RemoteEndpoint,
     qos_digest,
 };
 use crate::liveness::Node;
 use crate::slots::{PosixSlotAllocator, ReaderOptions};
+use crate::types::SegmentFormat;
 use crate::wire::qos::Durability;
 use crate::wire::{EndpointRole, Guid, GuidPrefix};
 
@@ -118,6 +120,7 @@ impl ShmTransport {
         let (path, identity) = (segment.flink_path().to_owned(), segment.identity().clone());
         let slots = segment.into_writer()?;
         let parts = LocatorParts {
+            format: SegmentFormat::V1,
             path,
             geometry: identity.geometry,
             type_hash: identity.type_hash,

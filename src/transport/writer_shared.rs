@@ -1,56 +1,21 @@
 //! The half of a writer that all threads share: who reads it, and by which way.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::announcement::Announcement;
 use super::event::{EventSink, ReaderLoss, TransportEvent};
 use super::reachability::{Mismatch, NetworkReason, Reachability};
-use crate::discovery::{
-    HostIdentity, LocatorError, LocatorPath, RemoteEndpoint, SegmentFormat, SegmentHints,
-    ShmLocator,
-};
+use super::segment_locator::LocatorParts;
+use crate::discovery::{LocatorError, RemoteEndpoint, ShmLocator};
 use crate::liveness::{Serve, Serviced};
-use crate::slots::{Committed, Geometry, Incarnation, OwnerEvent, OwnerHandle, ReaderIndex};
-use crate::types::TypeHash;
+use crate::slots::{Committed, Incarnation, OwnerEvent, OwnerHandle, ReaderIndex};
 use crate::wire::Guid;
 
 /// How many readers that had an entry one after the other are remembered, for commits that are asked
 /// about late.
 const MAX_ADMISSIONS: usize = 4;
-
-/// What a locator says beside the incarnation.
-#[derive(Debug)]
-pub(crate) struct LocatorParts {
-    pub(crate) path: PathBuf,
-    pub(crate) geometry: Geometry,
-    pub(crate) type_hash: TypeHash,
-    pub(crate) hostname_hash: u32,
-    pub(crate) host: HostIdentity,
-    pub(crate) incarnation: Incarnation,
-}
-
-impl LocatorParts {
-    pub(crate) fn locator(&self, incarnation: Incarnation) -> Result<ShmLocator, LocatorError> {
-        Ok(ShmLocator {
-            hostname_hash: self.hostname_hash,
-            uid: nix::unistd::geteuid().as_raw(),
-            slot_count: self.geometry.slot_count,
-            slot_stride: u32::try_from(self.geometry.slot_stride).unwrap_or(u32::MAX),
-            path: LocatorPath::new(&self.path)?,
-            segment: Some(SegmentHints {
-                format: SegmentFormat::V1,
-                flags: 0,
-                slot_capacity: self.geometry.slot_capacity,
-                incarnation: incarnation.0,
-                type_hash: Some(self.type_hash),
-                host: self.host,
-            }),
-        })
-    }
-}
 
 /// The shared half of a writer.
 #[derive(Debug)]
