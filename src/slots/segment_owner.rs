@@ -27,6 +27,8 @@ use crate::sync::{Ordering, Words};
 
 /// How long a writer that waits for space sleeps before it looks whether its readers live.
 const PROBE_EVERY: Duration = Duration::from_millis(50);
+/// How often a writer that drops one sample after the other looks whether its readers live.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long a writer that finds no free slot spins before it goes to sleep.
 const SPIN: Duration = Duration::from_micros(50);
 /// How long an entry stays refused if its reader does not give it back.
@@ -84,6 +86,8 @@ pub(super) struct Service {
     /// Since when no slot was free, and how many commits there had been.
     pub(super) full_since: Option<(Instant, u64)>,
     pub(super) former: Vec<Former>,
+    /// When a writer that does not wait looked last who is dead.
+    pub(super) looked: Option<Instant>,
     /// When going on in new memory failed last.
     pub(super) stuck_since: Option<Instant>,
 }
@@ -151,6 +155,7 @@ impl SegmentOwner {
                 events_missed: 0,
                 full_since: None,
                 former: Vec::new(),
+                looked: None,
                 stuck_since: None,
             }),
             identity,
@@ -259,9 +264,12 @@ impl SegmentOwner {
     fn reserve_slow(&self, side: Side<'_>, may_block: ReaderSet) -> Result<Reserved, SlotError> {
         self.check_memory()?;
         let Some(most) = self.flow.max_blocking_time else {
-            // Who is dead pins nothing: one look, then the sample is dropped.
-            self.serve_now(true);
-            self.leave_behind();
+            // Who is dead pins nothing: a look, then the sample is dropped.
+            let due = self.look_is_due();
+            self.serve_now(due);
+            if due {
+                self.leave_behind();
+            }
             return self.try_reserve(side, may_block).ok_or_else(|| self.no_free_slot());
         };
         let started = Instant::now();
@@ -291,6 +299,17 @@ impl SegmentOwner {
                 return Ok(slot);
             }
         }
+    }
+
+    /// Whether a writer that does not wait is to look at who is dead: not at every sample that it
+    /// drops, because the look costs a system call per reader.
+    fn look_is_due(&self) -> bool {
+        let mut service = self.service();
+        let due = service.looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
+        if due {
+            service.looked = Some(Instant::now());
+        }
+        due
     }
 
     /// Gives a loan back.
