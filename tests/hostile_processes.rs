@@ -75,17 +75,17 @@ fn values(head: u64) -> Vec<u64> {
 struct Target {
     control: File,
     data: File,
-    flink: PathBuf,
 }
 
 impl Target {
-    fn new(data: &Path, flink: &Path) -> Target {
-        let open = |path: &Path| File::options().read(true).write(true).open(path).unwrap();
-        Target {
-            control: open(&data.with_extension("ctl")),
-            data: open(data),
-            flink: flink.to_owned(),
-        }
+    /// The objects that the flink names now: a writer that is held up goes on in others.
+    fn of(flink: &Path) -> Target {
+        let name = fs::read_to_string(flink).unwrap();
+        let open = |end: &str| {
+            let path = format!("/dev/shm/{}.{end}", name.lines().next().unwrap());
+            File::options().read(true).write(true).open(path).unwrap()
+        };
+        Target { control: open("ctl"), data: open("dat") }
     }
 
     fn head(&self) -> u64 {
@@ -99,8 +99,8 @@ impl Target {
         for at in control_words(6) {
             for value in values(self.head()) {
                 self.control.write_all_at(&value.to_le_bytes(), at).unwrap();
-                thread::yield_now();
             }
+            thread::yield_now();
         }
     }
 
@@ -108,22 +108,24 @@ impl Target {
         let len = self.control.metadata().unwrap().len();
         for _ in 0..2_000 {
             let at = match rand::random_range(0..3) {
-                0 => rand::random_range(0..len / 8 - 1) * 8,
+                0 => rand::random_range(ctl::SPACE_BELL / 8..len / 8) * 8,
                 _ => *control_words(6).choose(&mut rand::rng()).unwrap(),
             };
             let value = match rand::random_range(0..3) {
                 0 => rand::random(),
                 _ => *values(self.head()).choose(&mut rand::rng()).unwrap(),
             };
-            // The identity line too: whoever attaches later refuses it.
             self.control.write_all_at(&value.to_le_bytes(), at).unwrap();
-            thread::yield_now();
         }
     }
 
-    /// The flink is another file, or none, for a moment.
-    fn replace_flink(&self, home: &Home) {
-        replace_for_a_moment(&self.flink, home);
+    /// The identity line is wrong for a moment: whoever attaches now refuses it.
+    fn another_identity(&self) {
+        let mut line = [0; 64];
+        self.control.read_exact_at(&mut line, 0).unwrap();
+        self.control.write_all_at(&rand::random::<[u8; 8]>(), rand::random_range(0..56)).unwrap();
+        thread::sleep(Duration::from_millis(2));
+        self.control.write_all_at(&line, 0).unwrap();
     }
 }
 
@@ -153,13 +155,13 @@ fn ring_wildly(bell: &File) {
         };
         let value: u32 = if rand::random() { rand::random() } else { rand::random_range(0..2) };
         bell.write_all_at(&value.to_le_bytes(), at).unwrap();
-        thread::yield_now();
     }
 }
 
 /// What a victim did, and how long its longest call took.
 #[derive(Default)]
 struct Tally {
+    attached: u64,
     done: u64,
     refused: u64,
     longest: Duration,
@@ -174,13 +176,15 @@ impl Tally {
     }
 
     fn tell(&self) {
-        say(format!("{} {} {}", self.done, self.refused, self.longest.as_millis()));
+        let longest = self.longest.as_millis();
+        say(format!("{} {} {} {longest}", self.attached, self.done, self.refused));
     }
 
     fn hear(line: &str) -> Tally {
         let mut numbers = line.split(' ').map(|number| number.parse().unwrap());
         let mut next = || numbers.next().unwrap();
-        Tally { done: next(), refused: next(), longest: Duration::from_millis(next()) }
+        let (attached, done, refused) = (next(), next(), next());
+        Tally { attached, done, refused, longest: Duration::from_millis(next()) }
     }
 }
 
@@ -199,11 +203,11 @@ fn options(policy: &str) -> SegmentOptions {
 fn write(node: &Arc<Node>, policy: &str, stop: &AtomicBool) -> Tally {
     let owner = PosixSlotAllocator::create(node, &options(policy)).unwrap();
     say(owner.flink_path().display());
-    say(owner.segment_path().display());
     let writer = owner.into_writer().unwrap();
     let mut tally = Tally::default();
     while !stop.load(Ordering::Relaxed) {
-        match tally.time(|| writer.write(&[tally_octet(); SIZE], &SampleInfo::default())) {
+        let sample = [tally.done as u8; SIZE];
+        match tally.time(|| writer.write(&sample, &SampleInfo::default())) {
             Ok(_) => tally.done += 1,
             Err(SlotError::Timeout { .. }) => tally.refused += 1,
             Err(error) => panic!("{error}"),
@@ -211,10 +215,6 @@ fn write(node: &Arc<Node>, policy: &str, stop: &AtomicBool) -> Tally {
         let _ = (writer.readers(), writer.take_events());
     }
     tally
-}
-
-fn tally_octet() -> u8 {
-    rand::random()
 }
 
 /// Takes samples, and attaches again whenever it is told that it is over.
@@ -225,7 +225,13 @@ fn read(node: &Arc<Node>, flink: &Path, stop: &AtomicBool) -> Tally {
         let options = ReaderOptions { max_held: keeps, ..ReaderOptions::default() };
         let opened = tally.time(|| PosixSlotAllocator::open_reader(node, flink, None, options));
         match opened {
-            Ok(reader) => take(&reader, keeps, stop, &mut tally),
+            Ok(reader) => {
+                if tally.attached == 0 {
+                    say("attached");
+                }
+                tally.attached += 1;
+                take(&reader, keeps, stop, &mut tally);
+            }
             // The flink or the identity is not what it was, or every entry looks taken.
             Err(_) => {
                 tally.refused += 1;
@@ -309,21 +315,23 @@ fn attack(policy: &str) {
     let home = Home::new();
     let writer = Victim::new(&home, "writer", policy);
     let flink = PathBuf::from(writer.process.line());
-    let data = PathBuf::from(writer.process.line());
-    let target = Target::new(&data, &flink);
     let mut victims = vec![writer];
     for _ in 0..2 {
-        victims.push(Victim::new(&home, "reader", flink.to_str().unwrap()));
+        let reader = Victim::new(&home, "reader", flink.to_str().unwrap());
+        reader.process.expect("attached");
+        victims.push(reader);
     }
     let mut rounds = 0;
     while rounds == 0 || Instant::now() < until {
+        let target = Target::of(&flink);
         target.every_field_every_value();
         target.random();
+        target.another_identity();
         for victim in &victims {
             ring_wildly(&victim.bell);
             replace_for_a_moment(&home.dir.nodes().join(victim.node.to_string()), &home);
         }
-        target.replace_flink(&home);
+        replace_for_a_moment(&flink, &home);
         rounds += 1;
     }
     let mut tallies = Vec::new();
@@ -332,10 +340,11 @@ fn attack(policy: &str) {
         let tally = Tally::hear(&victim.process.line());
         assert!(victim.process.ends_well());
         assert!(tally.longest < CAP, "{:?}", tally.longest);
-        assert!(tally.done > 0);
-        tallies.push(format!("{} + {} ({:?})", tally.done, tally.refused, tally.longest));
+        assert!(tally.done > 0, "{} refused", tally.refused);
+        let Tally { attached, done, refused, longest } = tally;
+        tallies.push(format!("{attached} attached, {done} done, {refused} refused, {longest:?}"));
     }
-    println!("{policy}: {rounds} rounds; done + refused (longest call): {}", tallies.join(", "));
+    println!("{policy}: {rounds} rounds; writer and readers, longest call: {}", tallies.join("; "));
 
     // Everything works for who starts now, and the janitor finds what the attack has confused.
     starts_afresh(&home);
