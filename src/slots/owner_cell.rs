@@ -4,11 +4,16 @@ use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, compiler_fence, fence};
+use std::thread;
+use std::time::Duration;
 
 use crossbeam_utils::Backoff;
 
 use crate::shm::Membarrier;
 use crate::sync::turn::{self, TurnWord, TurnWords};
+
+/// How long a thread sleeps that has waited for its turn for longer than is usual.
+const NAP: Duration = Duration::from_micros(20);
 
 /// A value that one thread at a time uses, for a few dozen instructions.
 ///
@@ -64,7 +69,7 @@ impl<T> OwnerCell<T> {
     pub(crate) fn lock_from(&self, side: Option<&WriterSide>) -> OwnerGuard<'_, T> {
         let Some(_) = side else { return self.lock() };
         let backoff = Backoff::new();
-        turn::enter(&self.turn, || backoff.snooze());
+        turn::enter(&self.turn, || pause(&backoff));
         OwnerGuard { cell: self, guest: false, value: PhantomData }
     }
 
@@ -73,8 +78,19 @@ impl<T> OwnerCell<T> {
     pub(crate) fn lock(&self) -> OwnerGuard<'_, T> {
         let backoff = Backoff::new();
         let alone = || !self.has_writer.load(Ordering::Relaxed);
-        turn::enter_as_guest(&self.turn, alone, || backoff.snooze());
+        turn::enter_as_guest(&self.turn, alone, || pause(&backoff));
         OwnerGuard { cell: self, guest: true, value: PhantomData }
+    }
+}
+
+/// Whoever is in stays for some dozens of instructions, or was interrupted there; and if it has the
+/// lower real-time priority, it goes on only when this thread sleeps.
+#[cold]
+fn pause(backoff: &Backoff) {
+    if backoff.is_completed() {
+        thread::sleep(NAP);
+    } else {
+        backoff.snooze();
     }
 }
 
@@ -170,7 +186,7 @@ mod tests {
     fn the_writer_and_guests_take_turns() {
         let cell = OwnerCell::new(0);
         let side = cell.writer_side().unwrap();
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| (0..TIMES / 100).for_each(|_| *cell.lock() += 1));
             }
