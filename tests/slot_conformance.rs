@@ -294,6 +294,16 @@ fn a_writer_that_never_waits_is_told_that_no_slot_is_free<F: Fixture>() {
     owner.reserve_slot(ReaderSet::ALL).unwrap();
 }
 
+fn a_writer_does_not_wait_for_its_own_loans<F: InPlace>() {
+    let options = options().slots(3).max_loans(2).flow(FlowPolicy::keep_all(Duration::MAX));
+    let (writer, _segment) = F::in_place(options);
+    let loans = [(); 3].map(|()| writer.loan().unwrap());
+    let error = writer.loan().unwrap_err();
+    assert!(matches!(error, SlotError::TooManyLoans { loans: 3, most: 2 }), "{error}");
+    drop(loans);
+    writer.loan().unwrap();
+}
+
 fn a_writer_that_waits_gives_up_in_time<F: Fixture>() {
     let fixture = F::new(options().slots(2));
     let reader = admitted(&fixture, ReaderOptions::default());
@@ -945,6 +955,7 @@ macro_rules! format_1 {
             a_sample_that_is_too_large_is_refused_and_the_loan_stays,
             a_writer_refuses_a_sample_that_is_too_large,
             a_writer_that_never_waits_is_told_that_no_slot_is_free,
+            a_writer_does_not_wait_for_its_own_loans,
             a_writer_that_waits_gives_up_in_time,
             readers_that_are_not_named_are_not_waited_for,
             a_best_effort_reader_holds_up_nobody,

@@ -90,6 +90,17 @@ pub enum SlotError {
         /// How long the writer waited.
         waited: std::time::Duration,
     },
+    /// No slot is free, and this writer holds so many itself that waiting might not help (DDS
+    /// OUT_OF_RESOURCES).
+    #[error(
+        "no free slot, and {loans} loans are out: publish or drop one, or plan for more than {most}"
+    )]
+    TooManyLoans {
+        /// Loans that are out.
+        loans: usize,
+        /// How many the segment was planned for.
+        most: u32,
+    },
     /// The sample does not fit.
     #[error("sample of {sample} bytes does not fit slots of {capacity} bytes")]
     SampleTooLarge {

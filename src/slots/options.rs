@@ -182,7 +182,8 @@ impl SegmentOptions {
         self
     }
 
-    /// How many loans may be out at once. Default 2.
+    /// How many loans may be out at once. Default 2. More may be had while slots are free; a writer
+    /// that would have to wait for one gets [`SlotError::TooManyLoans`](super::SlotError::TooManyLoans).
     #[must_use]
     pub fn max_loans(mut self, loans: u32) -> Self {
         self.max_loans = loans;

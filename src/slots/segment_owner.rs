@@ -118,6 +118,7 @@ pub(crate) struct SegmentOwner {
     pub(super) identity: Identity,
     pub(super) flow: FlowPolicy,
     pub(super) max_instances: usize,
+    max_loans: u32,
     pub(super) misbehaves_after: Duration,
     pub(super) home: Option<Home>,
     pub(super) stamp: ProcessStamp,
@@ -161,6 +162,7 @@ impl SegmentOwner {
             identity,
             flow: options.flow,
             max_instances: options.instances.max(1) as usize,
+            max_loans: options.max_loans,
             misbehaves_after: options.misbehaves_after,
             home,
             stamp: ProcessStamp::current(),
@@ -272,6 +274,11 @@ impl SegmentOwner {
             }
             return self.try_reserve(side, may_block).ok_or_else(|| self.no_free_slot());
         };
+        // It would wait for itself.
+        let loans = self.hot.lock_from(side).loans;
+        if loans > 0 && loans >= self.max_loans as usize {
+            return Err(SlotError::TooManyLoans { loans, most: self.max_loans });
+        }
         let started = Instant::now();
         let spin = SPIN.min(most);
         while started.elapsed() < spin {

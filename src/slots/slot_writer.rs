@@ -72,7 +72,7 @@ impl SlotWriter {
     ///
     /// # Errors
     /// [`SlotError::Timeout`], or [`SlotError::NoFreeSlot`] for a writer that never waits (then
-    /// [`Self::drop_sample`] tells the readers); [`SlotError::Poisoned`], [`SlotError::Forked`].
+    /// [`Self::drop_sample`] tells the readers); [`SlotError::TooManyLoans`]; [`SlotError::Poisoned`], [`SlotError::Forked`].
     #[inline]
     pub fn loan(&self) -> Result<Loan<'_>, SlotError> {
         let Reserved { slot, payload } = match self.ahead.take() {

@@ -81,7 +81,8 @@ impl ShmWriter {
     ///
     /// # Errors
     /// [`SlotError::Timeout`] (DDS TIMEOUT), or [`SlotError::NoFreeSlot`] for a best-effort writer, which
-    /// then either gives up ([`SlotWriter::drop_sample`] tells the readers) or sends by network.
+    /// then either gives up ([`SlotWriter::drop_sample`] tells the readers) or sends by network;
+    /// [`SlotError::TooManyLoans`] (DDS OUT_OF_RESOURCES).
     #[inline]
     pub fn loan(&self) -> Result<ShmLoan<'_>, SlotError> {
         match self.slots.loan() {

@@ -35,7 +35,9 @@ pub enum HostError {
 /// An error in ZeroDDS's five words; what does not fit into them is logged.
 pub(crate) fn to_zerodds(error: SlotError) -> ZeroError {
     match error {
-        SlotError::NoFreeSlot { .. } | SlotError::Timeout { .. } => ZeroError::NoFreeSlot,
+        SlotError::NoFreeSlot { .. }
+        | SlotError::Timeout { .. }
+        | SlotError::TooManyLoans { .. } => ZeroError::NoFreeSlot,
         SlotError::SampleTooLarge { sample, capacity } => {
             ZeroError::SampleTooLarge { sample, slot_capacity: capacity }
         }
