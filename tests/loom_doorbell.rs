@@ -1,14 +1,15 @@
-//! The doorbell under loom: every interleaving, and every order in which the memory model lets
-//! stores be seen. A lost wake is a deadlock, which loom reports.
+//! The doorbell, and the sleeping of ZDS2 segments, under loom: every interleaving, and every order in
+//! which the memory model lets stores be seen. A lost wake is a deadlock, which loom reports.
 //!
 //! What is published is modelled as a swap: loom misorders a plain store after a concurrent
 //! read-modify-write.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
 use dds_shm::liveness::doorbell::{self, Doorbell, FutexWords, Slept};
 use dds_shm::shm::futex::FutexWait;
+use dds_shm::slots::{Zds2Word, bump, sleep};
 use dds_shm::sync::{Ordering, Words};
 use loom::sync::atomic::{AtomicU32, fence};
 use loom::sync::{Arc, Condvar, Mutex};
@@ -42,34 +43,55 @@ impl Model {
         }
     }
 
-    fn word(&self, word: Word) -> &AtomicU32 {
-        match word {
+    fn word(&self, word: impl Named) -> &AtomicU32 {
+        match word.name() {
             Word::Generation => &self.generation,
             Word::Waiters => &self.waiters,
         }
     }
 }
 
-impl Words<Word> for Model {
-    fn load(&self, word: Word, order: Ordering) -> u64 {
+/// Names one of the two words.
+trait Named: Copy {
+    fn name(self) -> Word;
+}
+
+impl Named for Word {
+    fn name(self) -> Word {
+        self
+    }
+}
+
+impl Named for Zds2Word {
+    fn name(self) -> Word {
+        match self {
+            Zds2Word::Generation => Word::Generation,
+            Zds2Word::Sleepers => Word::Waiters,
+            other => panic!("{other:?} has no part in it"),
+        }
+    }
+}
+
+impl<W: Named> Words<W> for Model {
+    fn load(&self, word: W, order: Ordering) -> u64 {
         self.word(word).load(order).into()
     }
-    fn store(&self, word: Word, value: u64, order: Ordering) {
+    fn store(&self, word: W, value: u64, order: Ordering) {
         self.word(word).store(value as u32, order);
     }
-    fn swap(&self, word: Word, value: u64, order: Ordering) -> u64 {
+    fn swap(&self, word: W, value: u64, order: Ordering) -> u64 {
         self.word(word).swap(value as u32, order).into()
     }
-    fn fetch_add(&self, word: Word, value: u64, order: Ordering) -> u64 {
+    fn fetch_add(&self, word: W, value: u64, order: Ordering) -> u64 {
         self.word(word).fetch_add(value as u32, order).into()
     }
-    fn fetch_or(&self, word: Word, bits: u64, order: Ordering) -> u64 {
+    fn fetch_or(&self, word: W, bits: u64, order: Ordering) -> u64 {
         self.word(word).fetch_or(bits as u32, order).into()
     }
-    fn fetch_and(&self, word: Word, bits: u64, order: Ordering) -> u64 {
+    fn fetch_and(&self, word: W, bits: u64, order: Ordering) -> u64 {
         self.word(word).fetch_and(bits as u32, order).into()
     }
-    fn compare_exchange(&self, word: Word, current: u64, new: u64) -> Result<u64, u64> {
+    fn compare_exchange(&self, word: W, current: u64, new: u64) -> Result<u64, u64> {
         self.word(word)
             .compare_exchange(current as u32, new as u32, Ordering::AcqRel, Ordering::Acquire)
             .map(u64::from)
@@ -82,9 +104,9 @@ impl Words<Word> for Model {
     }
 }
 
-impl FutexWords<Word> for Model {
+impl<W: Named> FutexWords<W> for Model {
     /// As in the kernel: the comparison and the queueing are one step for wakers.
-    fn futex_wait(&self, word: Word, expected: u32, _timeout: Option<Duration>) -> FutexWait {
+    fn futex_wait(&self, word: W, expected: u32, _timeout: Option<Duration>) -> FutexWait {
         let queue = self.queue.lock().unwrap();
         if self.word(word).load(Ordering::Relaxed) != expected {
             return FutexWait::Changed;
@@ -93,7 +115,7 @@ impl FutexWords<Word> for Model {
         FutexWait::Woken
     }
 
-    fn futex_wake_all(&self, _word: Word) {
+    fn futex_wake_all(&self, _word: W) {
         let _queue = self.queue.lock().unwrap();
         self.woken.notify_all();
     }
@@ -101,7 +123,7 @@ impl FutexWords<Word> for Model {
 
 fn publish(model: &Model, data: &AtomicU32) {
     data.swap(1, Ordering::Release);
-    model.fence(Ordering::SeqCst);
+    Words::<Word>::fence(model, Ordering::SeqCst);
     doorbell::ring(model, BELL, || {});
 }
 
@@ -163,16 +185,56 @@ fn a_sleeper_hears_two_wakers() {
     });
 }
 
+/// `sleepers` threads that wait for a sample of a ZDS2 segment, and one that publishes it.
+fn zds2(sleepers: usize, fences: bool) {
+    let model = Arc::new(Model::new(fences));
+    let data = Arc::new(AtomicU32::new(0));
+    let threads: Vec<_> = (0..sleepers)
+        .map(|_| {
+            let (model, data) = (Arc::clone(&model), Arc::clone(&data));
+            thread::spawn(move || {
+                loop {
+                    let seen = model.load(Zds2Word::Generation, Ordering::Acquire) as u32;
+                    if data.load(Ordering::Acquire) != 0 {
+                        return;
+                    }
+                    sleep(&*model, seen, Duration::MAX);
+                }
+            })
+        })
+        .collect();
+    data.swap(1, Ordering::Release);
+    bump(&*model);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(model.load(Zds2Word::Sleepers, Ordering::Relaxed), 0);
+}
+
+#[test]
+fn who_sleeps_at_a_zds2_segment_is_woken() {
+    check(|| zds2(1, true));
+    check(|| zds2(2, true));
+}
+
 #[test]
 fn without_the_fences_a_wake_is_lost() {
+    fails_in_a_child("without_the_fences_a_wake_is_lost", || one_each(1, false));
+}
+
+#[test]
+fn without_the_fences_a_wake_of_zds2_is_lost() {
+    fails_in_a_child("without_the_fences_a_wake_of_zds2_is_lost", || zds2(1, false));
+}
+
+/// Runs a model that must deadlock, as the test of this name.
+fn fails_in_a_child(test: &str, body: impl Fn() + Send + Sync + 'static) {
     const CHILD: &str = "DDS_SHM_TEST_CHILD";
     if std::env::var_os(CHILD).is_some() {
-        check(|| one_each(1, false));
+        check(body);
         return;
     }
     // In a process of its own: loom reports the deadlock with a panic that ends in an abort.
     let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "without_the_fences_a_wake_is_lost", "--nocapture"])
+        .args(["--exact", test, "--nocapture"])
         .env(CHILD, "1")
         .output()
         .unwrap();

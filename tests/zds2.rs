@@ -6,9 +6,9 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dds_shm::liveness::{Node, sweep};
 use dds_shm::slots::{FormatError, ReaderIndex, ReaderSet, Sharing};
@@ -219,6 +219,52 @@ fn another_process() {
     let _owner = PosixSlotAllocator::create(&node, &options().flink(&flink)).unwrap();
     support::say("there");
     support::stay();
+}
+
+#[test]
+fn garbage_in_the_segment_is_an_error_at_worst() {
+    let home = Home::new();
+    let node = home.node();
+    let options = options().flow(FlowPolicy::keep_all(Duration::from_millis(1)));
+    let owner = PosixSlotAllocator::create(&node, &options).unwrap();
+    let consumer = PosixSlotAllocator::attach(&node, owner.flink_path(), None).unwrap();
+    let object = fs::OpenOptions::new().write(true).open(owner.segment_path()).unwrap();
+    let words = u64::from(0x20 + 4 * 64_u32) / 4;
+    let (mut read, mut refused) = (0, 0);
+    let until = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < until {
+        for side in [&owner, &consumer] {
+            side.add_reader_as(index()).unwrap();
+        }
+        for _ in 0..20 {
+            let value = [0, 1, 48, 49, 1 << 31, u32::MAX, rand::random()];
+            let value = value[rand::random_range(0..value.len())];
+            let at = 4 * rand::random_range(0..words);
+            object.write_all_at(&value.to_ne_bytes(), at).unwrap();
+            let start = Instant::now();
+            if let Ok(handle) = owner.reserve_slot(ReaderSet::ALL) {
+                owner.commit_slot(handle, &[7; 48]).unwrap();
+            }
+            match consumer.next_unread_slot(index()) {
+                Ok(Some(handle)) => {
+                    if let Ok((header, bytes)) = consumer.read_slot(handle) {
+                        assert!(header.size as usize == bytes.len() && bytes.len() <= 48);
+                        read += 1;
+                    }
+                    consumer.mark_read(handle, index()).unwrap();
+                }
+                Ok(None) => {}
+                Err(SlotError::NotWaitedFor { .. } | SlotError::Format(_)) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+            consumer.wait(consumer.generation(), Duration::from_micros(10));
+            assert!(start.elapsed() < Duration::from_secs(5));
+        }
+    }
+    assert!(read > 0 && refused > 0, "{read} read, {refused} refused");
+    // The owner believes nothing of it but the masks.
+    owner.mark_reader_disconnected(index()).unwrap();
+    (0..10).for_each(|_| publish(&owner, b"x"));
 }
 
 #[test]

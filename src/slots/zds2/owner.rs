@@ -265,7 +265,29 @@ mod tests {
         publish(&owner, 1).unwrap();
         let unread = one.next(&memory).unwrap().unwrap();
         one.mark(&memory, unread.slot, unread.seq);
+        assert!(other.next(&memory).unwrap().is_none());
+        // Gone before it could be this one's.
+        (2..=3).for_each(|octet| {
+            publish(&owner, octet).unwrap();
+        });
         assert!(matches!(other.next(&memory), Err(SlotError::NotWaitedFor { .. })));
+    }
+
+    #[test]
+    fn a_header_that_is_stored_in_pieces_is_a_sample_when_it_is_whole() {
+        let (owner, memory) = segment(1);
+        let index = ReaderIndex::new(1).unwrap();
+        owner.add_reader(index);
+        let mut reader = Reader::new(&memory, index);
+        publish(&owner, 1).unwrap();
+        let first = reader.next(&memory).unwrap().unwrap();
+        reader.mark(&memory, first.slot, first.seq);
+        // As ZeroDDS's owner does it: number and size are there, the mask is still the old one.
+        let word = Stamp { number: 1, size: 8 }.word();
+        memory.store(Zds2Word::Stamp(first.slot), word, Ordering::Relaxed);
+        assert!(reader.next(&memory).unwrap().is_none());
+        memory.store(Zds2Word::ReaderMask(first.slot), 0, Ordering::Relaxed);
+        assert_eq!(reader.next(&memory).unwrap().unwrap().seq, 2);
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub(super) struct Reader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     Nothing,
+    /// A new number, and this reader's bit is set. ZeroDDS stores a header in pieces, the mask after the
+    /// number: then the bit goes in a moment. If the slot gets another sample first, somebody else set
+    /// the bit.
+    Marked(u32),
     Unread(u32),
     Done(u32),
 }
@@ -82,7 +86,7 @@ impl Reader {
         }
         let Some(seen) = self.slots.get(slot.get()).copied() else { return Ok(None) };
         let stamp = Stamp::of(memory.load(Zds2Word::Stamp(slot), Ordering::Acquire));
-        // After the stamp, whose Release came after the mask was set to 0.
+        // After the stamp: an owner of ours sets the mask to 0 before it.
         let marked = self.has_bit(memory, slot);
         let capacity = memory.geometry().slot_capacity;
         if stamp.size > capacity {
@@ -94,10 +98,13 @@ impl Reader {
             Seen::Unread(number) if here != Some(number) || marked => Err(self.not_waited_for()),
             Seen::Unread(number) => Ok(Some(Unread { slot, seq: self.seq(number) })),
             Seen::Done(number) if here == Some(number) => Ok(None),
-            Seen::Nothing | Seen::Done(_) => match here {
+            Seen::Marked(number) if here != Some(number) => Err(self.not_waited_for()),
+            Seen::Nothing | Seen::Marked(_) | Seen::Done(_) => match here {
                 None => Ok(None),
-                // New, and marked: the owner sets the mask to 0 before there is a sample.
-                Some(_) if marked => Err(self.not_waited_for()),
+                Some(number) if marked => {
+                    self.slots[slot.get()] = Seen::Marked(number);
+                    Ok(None)
+                }
                 Some(number) => {
                     self.slots[slot.get()] = Seen::Unread(number);
                     let seq = self.seq(number);
