@@ -15,6 +15,7 @@ use dds_shm::transport::{
     HostDuty, Mismatch, NetworkReason, Reachability, ReaderConfig, ReaderLoss, TransportError,
     TransportEvent, WriterConfig,
 };
+use dds_shm::types::SegmentFormat;
 use dds_shm::wire::EntityId;
 use dds_shm::wire::qos::{EndpointQos, Partition, QosPolicyId};
 use transport_support::*;
@@ -213,7 +214,7 @@ fn what_cannot_be_opened_says_why() {
         ),
         (
             |remote| remote.locator.as_mut().unwrap().segment = None,
-            |reason| matches!(reason, NetworkReason::Format(0x80)),
+            |reason| matches!(reason, NetworkReason::Format(SegmentFormat::ZDS2)),
         ),
         (
             // The segment of one writer, announced by another.

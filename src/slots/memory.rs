@@ -152,12 +152,19 @@ impl SegmentMemory {
     pub(crate) fn copy_payload(&self, slot: SlotIndex, into: &mut [u8]) {
         let len = into.len().min(self.geometry.slot_capacity as usize);
         let from = self.payload(slot);
-        for (word, chunk) in into[..len].chunks_mut(8).enumerate() {
+        let word = |n: usize| {
             // SAFETY: the stride is a multiple of 64, so the word that holds the last octets of the
             // payload is inside the slot. Atomic, because the owner may be writing: a racing copy
             // is garbage that the second look at the sequence number discards, not undefined.
-            let value = as_u64(unsafe { from.add(8 * word) }, 0).load(Ordering::Relaxed);
-            chunk.copy_from_slice(&value.to_le_bytes()[..chunk.len()]);
+            as_u64(unsafe { from.add(8 * n) }, 0).load(Ordering::Relaxed).to_ne_bytes()
+        };
+        let (words, rest) = into[..len].as_chunks_mut();
+        let last = words.len();
+        for (n, octets) in words.iter_mut().enumerate() {
+            *octets = word(n);
+        }
+        if !rest.is_empty() {
+            rest.copy_from_slice(&word(last)[..rest.len()]);
         }
     }
 

@@ -272,9 +272,9 @@ impl Inner {
         let path = locator.path.as_str();
         let refused = |refused| NetworkReason::PathRefused { path: path.to_owned(), refused };
         self.policy.check(path).map_err(refused)?;
-        let hints = locator.segment.as_ref().ok_or(NetworkReason::Format(SegmentFormat::ZDS2.0))?;
+        let hints = locator.segment.as_ref().ok_or(NetworkReason::Format(SegmentFormat::ZDS2))?;
         if hints.format != SegmentFormat::V1 {
-            return Err(NetworkReason::Format(hints.format.0));
+            return Err(NetworkReason::Format(hints.format));
         }
         if !self.host.may_share_memory_with(&hints.host) {
             return Err(NetworkReason::OtherHost);

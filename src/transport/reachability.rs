@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::discovery::{LocatorError, PathRefused, UnreachableReason};
-use crate::types::TypeHash;
+use crate::types::{SegmentFormat, TypeHash};
 use crate::wire::Guid;
 use crate::wire::qos::QosPolicyId;
 
@@ -79,9 +79,13 @@ pub enum NetworkReason {
         /// Why.
         refused: PathRefused,
     },
-    /// The segment has a format that this library does not attach to.
-    #[error("the segment has format {0}, which is not supported here")]
-    Format(u8),
+    /// The segment has a format that is not attached to by itself: a newer one, or ZDS2, where the
+    /// writer has to know the reader's index (see [`attach_by_locator`](super::attach_by_locator)).
+    #[error(
+        "the segment has format {0}, which readers do not attach to by themselves; \
+         for ZDS2, agree on a reader index and attach by locator"
+    )]
+    Format(SegmentFormat),
     /// The path leads to the segment of another writer.
     #[error("{path} leads to a segment of writer {owner}, not of the one that advertised it")]
     OtherWriter {

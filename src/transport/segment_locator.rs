@@ -101,7 +101,7 @@ pub fn attach_by_locator(
             }
             None
         }
-        SegmentFormat(other) => return Err(NetworkReason::Format(other)),
+        other => return Err(NetworkReason::Format(other)),
     };
     let segment = PosixSlotAllocator::attach(node, locator.path.as_path(), in_segment)
         .map_err(|error| cannot_attach(path, error))?;

@@ -194,10 +194,15 @@ impl Zds2Memory {
     pub(super) fn copy_payload(&self, slot: SlotIndex, into: &mut [u8]) {
         let len = into.len().min(self.geometry.slot_capacity as usize);
         let from = self.slot_at(slot) + SLOT_HEADER;
-        for (at, chunk) in (from..).step_by(8).zip(into[..len].chunks_mut(8)) {
-            // Whole words: the stride is a multiple of 64, so the last one is inside the slot.
-            let word = self.u64_at(at).load(Ordering::Relaxed).to_ne_bytes();
-            chunk.copy_from_slice(&word[..chunk.len()]);
+        // Whole words: the stride is a multiple of 64, so the last one is inside the slot.
+        let word = |n: usize| self.u64_at(from + 8 * n).load(Ordering::Relaxed).to_ne_bytes();
+        let (words, rest) = into[..len].as_chunks_mut();
+        let last = words.len();
+        for (n, octets) in words.iter_mut().enumerate() {
+            *octets = word(n);
+        }
+        if !rest.is_empty() {
+            rest.copy_from_slice(&word(last)[..rest.len()]);
         }
     }
 
