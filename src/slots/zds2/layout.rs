@@ -38,7 +38,7 @@ pub enum Zds2Word {
     Generation,
     /// How many threads sleep on the generation (32 bits). Everybody, by `fetch_add`.
     Sleepers,
-    /// Number and size of the sample in this slot, as [`Stamp`] has them (64 bits). Owner.
+    /// Number and size of the sample in this slot, in one word (64 bits). Owner.
     Stamp(SlotIndex),
     /// Bit r: reader r is done with it (32 bits). Owner sets it to 0; readers, by `fetch_or`.
     ReaderMask(SlotIndex),
