@@ -6,12 +6,13 @@ mod support;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dds_shm::liveness::{Node, NodeId, NodeOptions, PeerNode, RuntimeDir};
+use dds_shm::liveness::janitor::{Finding, Sweeper};
+use dds_shm::liveness::{Node, NodeId, NodeOptions, PeerNode, RuntimeDir, sweep};
 use dds_shm::slots::{
     EntryStatus, OwnerEvent, RawSample, ReaderIndex, ReaderLoss, ReaderSet, SlotReader, SlotWriter,
 };
@@ -22,7 +23,9 @@ use dds_shm::{
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{ForkResult, Pid, fork};
-use support::{Child, Home, SOON, await_go, eventually, no_janitor, remains, role, say, stay};
+use support::{
+    Child, Home, SOON, await_go, eventually, no_janitor, remains, removing, role, say, stay,
+};
 
 const SIZE: usize = 1000;
 
@@ -428,6 +431,32 @@ fn after_everybody_is_killed_one_start_leaves_nothing_behind() {
     };
     assert_eq!(names(home.dir.segments()), [] as [&str; 0]);
     assert_eq!(names(home.dir.nodes()), [node.id().to_string().as_str()]);
+}
+
+/// A node that starts, makes a segment, and dies while a janitor is half-way through.
+#[derive(Default)]
+struct Meanwhile(Mutex<Option<NodeId>>);
+
+impl Sweeper for Meanwhile {
+    fn sweep(&self, dir: &RuntimeDir, _: &dyn Fn(NodeId) -> bool, _: bool) -> Vec<Finding> {
+        let mut child = Child::new("own", dir.path(), "");
+        *self.0.lock().unwrap() = Some(child.line().parse().unwrap());
+        child.kill();
+        Vec::new()
+    }
+}
+
+#[test]
+fn what_a_node_made_and_left_during_a_sweep_can_still_be_judged() {
+    let home = Home::new();
+    let meanwhile = Arc::new(Meanwhile::default());
+    let mut options = removing(Duration::ZERO);
+    options.helpers.push(Arc::clone(&meanwhile) as Arc<dyn Sweeper>);
+    sweep(&home.dir, &options).unwrap();
+    let id = meanwhile.0.lock().unwrap().unwrap();
+    assert_eq!(remains(&home.dir, id).len(), 4, "two objects, bell and lock file");
+    sweep(&home.dir, &removing(Duration::ZERO)).unwrap();
+    assert_eq!(remains(&home.dir, id), [] as [PathBuf; 0]);
 }
 
 /// Has everything there is, forks, and says what the child may do with it.

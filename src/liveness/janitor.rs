@@ -35,7 +35,7 @@ use super::bell;
 use super::flink::{self, DURABLE_SUFFIX, FLINK_SUFFIX};
 use super::names::{OBJECT_PREFIX, ObjectKind};
 use super::{LivenessError, NodeId, RuntimeDir, SegmentName};
-use crate::shm::object::{self, ObjectInfo};
+use crate::shm::object::{self, ObjectInfo, ObjectName};
 use crate::shm::{
     self, Access, FileId, LockState, OfdLock, SHM_DIR, SharedObject, ShmError, TEMP_PREFIX,
 };
@@ -556,8 +556,25 @@ impl Sweep<'_> {
         match self.may_go(node) {
             Err(keep) => Verdict::Keep(keep),
             Ok(()) if self.needed.contains(&node) => Verdict::Keep(Keep::Needed),
-            Ok(()) => self.remove(how),
+            Ok(()) => match self.has_more(node) {
+                Ok(false) => self.remove(how),
+                Ok(true) => {
+                    self.needed.insert(node);
+                    Verdict::Keep(Keep::Needed)
+                }
+                Err(error) => Verdict::Failed(error.to_string()),
+            },
         }
+    }
+
+    /// Whether a dead node has objects that this sweep has not come by: made after it had looked for
+    /// them, by a node that has died since. Now that it is dead there will be no more.
+    fn has_more(&self, node: NodeId) -> Result<bool, LivenessError> {
+        let left = object::list(&format!("{OBJECT_PREFIX}{node}-"))?;
+        let is_known = |name: &ObjectName| {
+            self.report.removed().any(|found| found.node == Some(node) && found.path == name.path())
+        };
+        Ok(!left.iter().all(is_known))
     }
 
     /// What somebody died over making, where unnamed files cannot be had.
