@@ -11,6 +11,7 @@
 mod support;
 
 mod files;
+mod random;
 mod readers;
 mod samples;
 mod stall;
@@ -28,6 +29,7 @@ fn another_process() {
     match role.split_once(' ').unwrap() {
         ("writer", what) => writers::act(&act, what),
         ("reader", what) => readers::act(&act, what),
+        ("random", what) => random::act(&act, what),
         ("files", what) => files::act(&act, what),
         other => panic!("no such role: {other:?}"),
     }

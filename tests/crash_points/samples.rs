@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use dds_shm::crash_points;
 use dds_shm::liveness::{Node, NodeOptions};
+use dds_shm::shm::monotonic_ns;
 use dds_shm::slots::{RawSample, SlotReader, SlotWriter};
 use dds_shm::types::TypeHash;
 use dds_shm::{
@@ -50,7 +51,8 @@ pub(crate) fn publish(writer: &SlotWriter) -> Result<u64, SlotError> {
         }
         *byte = octet(number, at);
     }
-    let committed = loan.commit(SIZE, &SampleInfo::default())?;
+    let info = SampleInfo { source_timestamp: monotonic_ns() as i64, ..SampleInfo::default() };
+    let committed = loan.commit(SIZE, &info)?;
     assert_eq!(committed.seq, number);
     Ok(number)
 }

@@ -1,6 +1,7 @@
 //! Killing one process at each of its points, and what is asked of everybody after each death.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ pub(crate) const ASLEEP: Duration = Duration::from_millis(1100);
 const AT_ONCE: usize = 12;
 /// How often one point is tried when somebody was held up for too long: promises of time hold on a
 /// machine that has time for everybody, and this one may have other things to do.
-const TRIES: usize = 4;
+pub(crate) const TRIES: usize = 4;
 
 /// In a child: what it was told.
 pub(crate) struct Act {
@@ -43,14 +44,23 @@ impl Act {
         Self { dir, flink: flink.into(), fatal: fatal.parse().unwrap() }
     }
 
+    /// From here on it may die at any point, whatever it does.
+    pub(crate) fn live_dangerously(&self) {
+        crash_points::arm(self.fatal, Threads::All, last_words);
+    }
+
     /// Does what the process may not survive. If it does, stays as it is, with what it has then.
     pub(crate) fn risk<T>(&self, threads: Threads, operation: impl FnOnce() -> T) -> ! {
-        crash_points::arm(self.fatal, threads, |at| say(format!("dies in front of {at:?}")));
+        crash_points::arm(self.fatal, threads, last_words);
         let result = operation();
         say(format!("survived {}", crash_points::disarm()));
         let _result = result;
         stay()
     }
+}
+
+fn last_words(at: &dyn Debug) {
+    say(format!("dies in front of {at:?}"));
 }
 
 /// One death.
@@ -82,6 +92,18 @@ impl Death {
 }
 
 impl Trial {
+    pub(crate) fn new(name: &'static str, fatal: u64) -> Self {
+        Self {
+            home: Home::new(),
+            name,
+            fatal,
+            survived: Mutex::default(),
+            late: Mutex::default(),
+            nodes: Mutex::default(),
+            place: Mutex::default(),
+        }
+    }
+
     /// A child that will be killed when it comes to its point.
     pub(crate) fn child(&self, role: &str, flink: &Path) -> Child {
         self.home.child(role, &format!("{} {}", self.fatal, flink.display()))
@@ -110,7 +132,7 @@ impl Trial {
             }
         }
         let status = child.end();
-        let at = Instant::now();
+        let at = child.ended_at().unwrap();
         assert_eq!(status.signal(), Some(Signal::SIGKILL as i32), "{status}, after {said:?}");
         self.place.lock().unwrap().clone_from(said.last().unwrap_or(&String::new()));
         self.note_nodes();
@@ -150,8 +172,13 @@ impl Trial {
         }
     }
 
+    /// What did not come in time.
+    pub(crate) fn take_late(&self) -> Vec<String> {
+        std::mem::take(&mut self.late.lock().unwrap())
+    }
+
     /// Nothing is left of anybody, once the janitor came by. Everybody else is gone by now, too.
-    fn expect_nothing_left(&self) {
+    pub(crate) fn expect_nothing_left(&self) {
         self.note_nodes();
         let dir = &self.home.dir;
         // What was being made when its maker died stays for a minute: let it be over.
@@ -231,18 +258,10 @@ fn first_point() -> u64 {
 fn one_point(name: &'static str, fatal: u64, trial: &impl Fn(&Trial)) -> bool {
     let mut late = Vec::new();
     for _ in 0..TRIES {
-        let this = Trial {
-            home: Home::new(),
-            name,
-            fatal,
-            survived: Mutex::default(),
-            late: Mutex::default(),
-            nodes: Mutex::default(),
-            place: Mutex::default(),
-        };
+        let this = Trial::new(name, fatal);
         trial(&this);
         this.expect_nothing_left();
-        late = std::mem::take(&mut this.late.lock().unwrap());
+        late = this.take_late();
         if late.is_empty() {
             return *this.survived.lock().unwrap();
         }

@@ -10,7 +10,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use dds_shm::liveness::{Node, NodeId, NodeOptions, RuntimeDir, SweepOptions, sweep};
@@ -75,6 +75,7 @@ pub fn no_janitor() -> NodeOptions {
 pub struct Child {
     process: std::process::Child,
     lines: mpsc::Receiver<String>,
+    ended: Arc<OnceLock<Instant>>,
 }
 
 impl Child {
@@ -95,6 +96,8 @@ impl Child {
             .unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
         let (sender, lines) = mpsc::channel();
+        let ended = Arc::new(OnceLock::new());
+        let at_end = Arc::clone(&ended);
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 // Between what the test harness says.
@@ -104,8 +107,11 @@ impl Child {
                     return;
                 }
             }
+            // The kernel closes a process's files when it ends, and drops its locks with them.
+            let _ = at_end.set(Instant::now());
+            drop(sender);
         });
-        Child { process, lines }
+        Child { process, lines, ended }
     }
 
     /// What it says next.
@@ -153,6 +159,21 @@ impl Child {
     pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+    }
+
+    /// What it has said since, without waiting for more.
+    pub fn said(&self) -> impl Iterator<Item = String> {
+        self.lines.try_iter()
+    }
+
+    /// When it ended; known once it [`says`](Self::says) that.
+    pub fn ended_at(&self) -> Option<Instant> {
+        self.ended.get().copied()
+    }
+
+    /// How it ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().unwrap()
     }
 
     /// Waits for its end.
