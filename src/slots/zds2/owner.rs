@@ -285,9 +285,15 @@ mod tests {
         // As ZeroDDS's owner does it: number and size are there, the mask is still the old one.
         let word = Stamp { number: 1, size: 8 }.word();
         memory.store(Zds2Word::Stamp(first.slot), word, Ordering::Relaxed);
-        assert!(reader.next(&memory).unwrap().is_none());
+        let mut joins = Reader::new(&memory, index);
+        for reader in [&mut reader, &mut joins] {
+            assert!(reader.next(&memory).unwrap().is_none());
+        }
         memory.store(Zds2Word::ReaderMask(first.slot), 0, Ordering::Relaxed);
-        assert_eq!(reader.next(&memory).unwrap().unwrap().seq, 2);
+        for reader in [&mut reader, &mut joins] {
+            let second = reader.next(&memory).unwrap().unwrap();
+            assert_eq!(reader.copy(&memory, second.slot, second.seq).unwrap().len(), 8);
+        }
     }
 
     #[test]

@@ -97,7 +97,8 @@ impl Reader {
         match seen {
             Seen::Unread(number) if here != Some(number) || marked => Err(self.not_waited_for()),
             Seen::Unread(number) => Ok(Some(Unread { slot, seq: self.seq(number) })),
-            Seen::Done(number) if here == Some(number) => Ok(None),
+            // (Without the bit it was not whole when this reader came.)
+            Seen::Done(number) if here == Some(number) && marked => Ok(None),
             Seen::Marked(number) if here != Some(number) => Err(self.not_waited_for()),
             Seen::Nothing | Seen::Marked(_) | Seen::Done(_) => match here {
                 None => Ok(None),
