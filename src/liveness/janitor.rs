@@ -264,12 +264,7 @@ pub fn sweep(dir: &RuntimeDir, options: &SweepOptions) -> Result<Report, Livenes
         report: Report::default(),
     };
     let flinks = sweep.list_flinks()?;
-    let durable: BTreeSet<SegmentName> = flinks
-        .iter()
-        .filter(|(path, _)| path.to_string_lossy().ends_with(DURABLE_SUFFIX))
-        .map(|(_, segment)| *segment)
-        .collect();
-    sweep.segments(&durable)?;
+    sweep.segments()?;
     sweep.flinks(flinks);
     sweep.help();
     sweep.nodes()?;
@@ -330,9 +325,18 @@ impl Sweep<'_> {
         }
     }
 
-    /// The same for something durable.
-    fn may_go_durable(&mut self, node: NodeId) -> Result<(), Keep> {
-        self.may_go(node)?;
+    /// Whether a dead node's segment can go, if it is durable. Asked when the node is known to be dead, and
+    /// answered by the flinks of this moment: it may have adopted the segment since the sweep began.
+    fn may_go_for_good(&mut self, segment: &SegmentName) -> Result<(), Keep> {
+        let names_it = |(path, named): &(PathBuf, SegmentName)| {
+            named == segment && path.to_string_lossy().ends_with(DURABLE_SUFFIX)
+        };
+        match self.list_flinks() {
+            Ok(flinks) if !flinks.iter().any(names_it) => return Ok(()),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, %segment, "cannot tell whether it is durable"),
+        }
+        let node = segment.node;
         let grace = self.options.adoption_grace;
         let age = SystemTime::now().duration_since(self.death(node)).unwrap_or(Duration::ZERO);
         match grace.checked_sub(age) {
@@ -417,7 +421,7 @@ impl Sweep<'_> {
         Ok(flinks)
     }
 
-    fn segments(&mut self, durable: &BTreeSet<SegmentName>) -> Result<(), LivenessError> {
+    fn segments(&mut self) -> Result<(), LivenessError> {
         let mut segments: BTreeMap<SegmentName, Vec<(FoundKind, ObjectInfo)>> = BTreeMap::new();
         for name in object::list(OBJECT_PREFIX)? {
             let (kind, segment) = match ObjectKind::of(&name) {
@@ -432,23 +436,17 @@ impl Sweep<'_> {
             }
         }
         for (segment, objects) in segments {
-            self.segment(segment, &objects, durable.contains(&segment));
+            self.segment(segment, &objects);
         }
         Ok(())
     }
 
-    fn segment(
-        &mut self,
-        segment: SegmentName,
-        objects: &[(FoundKind, ObjectInfo)],
-        is_durable: bool,
-    ) {
+    fn segment(&mut self, segment: SegmentName, objects: &[(FoundKind, ObjectInfo)]) {
         let node = segment.node;
         let others = objects.iter().map(|(_, info)| info.uid).find(|uid| *uid != self.uid);
         let may_go = match others {
             Some(uid) => Err(Keep::OtherUser(uid)),
-            None if is_durable => self.may_go_durable(node),
-            None => self.may_go(node),
+            None => self.may_go(node).and_then(|()| self.may_go_for_good(&segment)),
         };
         let mut busy = false;
         // Held over both objects. One that was never finished may have no control object: then
