@@ -1,7 +1,9 @@
 //! `membarrier(2)`: a fence in every running thread of this process, at the expense of who asks.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::libc;
 
 /// A process that could register for `membarrier`.
@@ -26,13 +28,13 @@ impl Membarrier {
     /// about a microsecond.
     ///
     /// # Panics
-    /// If the kernel refuses what it granted before: it never does, and going on would be a race.
+    /// If the system call was forbidden since it was registered for: going on would be a race.
     pub fn fence_all(self) {
-        assert!(
-            membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED),
-            "membarrier worked before: {}",
-            std::io::Error::last_os_error()
-        );
+        while !membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED) {
+            let errno = Errno::last();
+            assert!(errno == Errno::ENOMEM, "membarrier worked before: {errno}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

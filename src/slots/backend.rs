@@ -13,9 +13,8 @@ use super::segment_owner::SegmentOwner;
 use super::slot_reader::{Attached, PROBE_EVERY, claim, owner_is_over};
 use super::tickets::{TICKET, Tickets};
 use super::{
-    CLAIM, Committed, Identity, Incarnation, Located, NotServed, ReaderCore, ReaderIndex,
+    CLAIM, Claim, Committed, Identity, Incarnation, Located, NotServed, ReaderCore, ReaderIndex,
     ReaderOptions, ReaderSet, SampleHeader, SampleInfo, SlotError, SlotIndex, SlotWord, space_bell,
-    withdraw_entry,
 };
 use crate::liveness::{BitLease, Node};
 use crate::sync::{Ordering, Words};
@@ -204,7 +203,7 @@ const MAX_GAPS: usize = 8;
 /// A reader that copies and marks, in any order.
 #[derive(Debug)]
 struct MarkingReader {
-    index: ReaderIndex,
+    claim: Claim,
     core: Option<ReaderCore>,
     /// Marked above the cursor.
     done: BTreeSet<u64>,
@@ -254,11 +253,11 @@ impl Backend {
         self.check_process()?;
         let attached = self.attached.as_ref().ok_or(SlotError::NotOwner)?;
         let bit = self.node.as_ref().map(|node| node.lease_bit());
-        let index = claim(attached, options, self.node.as_deref(), bit.as_ref())?;
+        let claim = claim(attached, options, self.node.as_deref(), bit.as_ref())?;
         let done = BTreeSet::new();
-        locked(&self.readers).push(MarkingReader { index, core: None, done, _bit: bit });
+        locked(&self.readers).push(MarkingReader { claim, core: None, done, _bit: bit });
         self.ring_owner();
-        Ok(index)
+        Ok(claim.index())
     }
 
     fn ring_owner(&self) {
@@ -357,7 +356,7 @@ impl<T: HasBackend> SlotBackend for T {
 
 impl SlotBackend for Backend {
     fn reserve_slot(&self, active_readers: ReaderSet) -> Result<SlotHandle, SlotError> {
-        Ok(self.tickets.issue(self.owner()?.reserve(None, active_readers)?))
+        Ok(self.tickets.issue(self.owner()?.reserve(None, 0, active_readers)?))
     }
 
     fn slot_data(&self, handle: SlotHandle) -> Result<LoanBytes<'_>, SlotError> {
@@ -412,7 +411,7 @@ impl SlotBackend for Backend {
     fn next_unread_slot(&self, reader: ReaderIndex) -> Result<Option<SlotHandle>, SlotError> {
         let memory = self.memory()?;
         let mut readers = locked(&self.readers);
-        let known = readers.iter_mut().find(|known| known.index == reader);
+        let known = readers.iter_mut().find(|known| known.claim.index() == reader);
         let known = known.ok_or(SlotError::WrongReader { reader })?;
         let dead = match &self.attached {
             Some(Attached { owner: Some(owner), .. }) => owner.known_dead(),
@@ -439,7 +438,7 @@ impl SlotBackend for Backend {
     ) -> Result<Option<SlotHandle>, SlotError> {
         let memory = self.memory()?;
         let readers = locked(&self.readers);
-        let known = readers.iter().find(|known| known.index == reader);
+        let known = readers.iter().find(|known| known.claim.index() == reader);
         let known = known.ok_or(SlotError::WrongReader { reader })?;
         if slot >= self.slot_count() {
             return Ok(None);
@@ -457,7 +456,7 @@ impl SlotBackend for Backend {
         let seq = self.sample_seq(handle)?;
         let memory = self.memory()?;
         let mut readers = locked(&self.readers);
-        let known = readers.iter_mut().find(|known| known.index == reader);
+        let known = readers.iter_mut().find(|known| known.claim.index() == reader);
         known.ok_or(SlotError::WrongReader { reader })?.mark(&memory, seq);
         Ok(())
     }
@@ -488,7 +487,7 @@ impl SlotBackend for Backend {
         // Who returns finds samples that no commit announces any more: the epoch of its entry counts.
         let states = locked(&self.readers)
             .iter()
-            .map(|known| memory.load(SlotWord::State(known.index), Ordering::Acquire))
+            .map(|known| memory.load(SlotWord::State(known.claim.index()), Ordering::Acquire))
             .fold(0, u64::wrapping_add);
         Generation(head.wrapping_add(states))
     }
@@ -525,9 +524,10 @@ impl MarkingReader {
     ) -> Result<Option<(SlotIndex, u64)>, SlotError> {
         let slots = memory.geometry().slot_count;
         if self.core.is_none() {
-            match ReaderCore::admitted(memory, self.index, slots, 0) {
+            match ReaderCore::admitted(memory, self.claim, slots, 0) {
                 Ok(core) => self.core = Some(core),
                 Err(NotServed::Refused) => return Err(SlotError::Refused),
+                Err(NotServed::Evicted) => return Err(SlotError::Evicted),
                 Err(_) => return Ok(None),
             }
         }
@@ -615,7 +615,7 @@ impl Drop for Backend {
                         space_bell::ring(&memory);
                     }
                 }
-                None => withdraw_entry(&*memory, reader.index),
+                None => reader.claim.withdraw(&*memory),
             }
         }
         if self.attached.is_some() {

@@ -97,7 +97,7 @@ pub enum SlotError {
     )]
     TooManyLoans {
         /// Loans that are out.
-        loans: usize,
+        loans: u32,
         /// How many the segment was planned for.
         most: u32,
     },

@@ -36,7 +36,7 @@ mod word;
 mod zds2;
 
 pub(crate) use kept_history::KeptHistory;
-use reader::take_leave;
+use reader::{leave_entry, take_leave};
 
 pub use adoption::Inconsistent;
 pub use backend::{Generation, LoanBytes, SlotBackend, SlotHandle};
@@ -54,7 +54,7 @@ pub use owner::{EntryStatus, Full, OwnerCore, OwnerState, Request};
 pub use owner_event::{OwnerEvent, ReaderLoss};
 pub use owner_handle::OwnerHandle;
 pub use posix::{ExpectedType, PosixSlotAllocator};
-pub use reader::{Located, Looked, NotServed, ReaderCore, Taken, claim_entry, withdraw_entry};
+pub use reader::{Claim, Located, Looked, NotServed, ReaderCore, Taken, claim_entry};
 pub use reader_entry::ReaderEntry;
 pub use reader_watch::ReaderWatch;
 pub use sample_header::SampleHeader;

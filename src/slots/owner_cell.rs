@@ -66,8 +66,9 @@ impl<T> OwnerCell<T> {
 
     /// For the writer's thread, with the side it got from this cell; for any thread without.
     #[inline(always)]
-    pub(crate) fn lock_from(&self, side: Option<&WriterSide>) -> OwnerGuard<'_, T> {
+    pub(crate) fn lock_from<'a>(&'a self, side: Option<&'a WriterSide>) -> OwnerGuard<'a, T> {
         let Some(_) = side else { return self.lock() };
+        debug_assert_eq!(self.turn.inside.load(Ordering::Relaxed), 0, "one guard at a time");
         let backoff = Backoff::new();
         turn::enter(&self.turn, || pause(&backoff));
         OwnerGuard { cell: self, guest: false, value: PhantomData }
@@ -98,8 +99,8 @@ fn pause(backoff: &Backoff) {
 pub(crate) struct OwnerGuard<'a, T> {
     cell: &'a OwnerCell<T>,
     guest: bool,
-    /// What it gives out, for `Send` and `Sync`.
-    value: PhantomData<&'a mut T>,
+    /// What it gives out; and it stays in its thread, as its side does.
+    value: PhantomData<(&'a mut T, *const ())>,
 }
 
 impl<T> Deref for OwnerGuard<'_, T> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::liveness::{Node, NodeId, PeerNode, RemoteBell};
+use crate::liveness::{LivenessError, Node, NodeId, PeerNode, RemoteBell};
 
 /// The owner of a segment as seen by who is attached to it.
 #[derive(Debug)]
@@ -15,11 +15,19 @@ pub(crate) struct OwnerLink {
 }
 
 impl OwnerLink {
-    /// The node that says it owns a segment whose data object belongs to `uid`. `None`: there is no
-    /// such node any more.
-    pub(crate) fn open(own: &Node, id: NodeId, uid: u32) -> Option<Self> {
-        let (node, bell) = (own.peer(id, uid).ok()?, own.peer_bell(id, uid).ok());
-        Some(Self { node, bell, uid, dead: AtomicBool::new(false) })
+    /// The node that says it owns a segment whose data object belongs to `uid`. `None`: there is
+    /// proof that it is no more.
+    ///
+    /// # Errors
+    /// [`LivenessError`] if it cannot be told.
+    pub(crate) fn open(own: &Node, id: NodeId, uid: u32) -> Result<Option<Self>, LivenessError> {
+        let node = match own.peer(id, uid) {
+            Ok(node) => node,
+            Err(LivenessError::NoTrace { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let bell = own.peer_bell(id, uid).ok();
+        Ok(Some(Self { node, bell, uid, dead: AtomicBool::new(false) }))
     }
 
     /// The node.

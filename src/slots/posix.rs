@@ -335,7 +335,10 @@ fn attach_any(
             found_layout: identity.layout,
         });
     }
-    let owner = NodeId::new(memory.load_owner().0).and_then(|id| OwnerLink::open(node, id, uid));
+    let owner = match NodeId::new(memory.load_owner().0) {
+        Some(id) => OwnerLink::open(node, id, uid)?,
+        None => None,
+    };
     let same_user = uid == geteuid().as_raw();
     let segment = dat.name().path();
     let memory = Arc::new(memory);

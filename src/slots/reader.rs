@@ -58,28 +58,70 @@ pub enum NotServed {
     Evicted,
 }
 
+/// An entry that its reader claimed, and under which epoch: whoever has it later has it under
+/// another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Claim {
+    index: ReaderIndex,
+    epoch: u64,
+}
+
+impl Claim {
+    /// The entry.
+    #[must_use]
+    pub fn index(self) -> ReaderIndex {
+        self.index
+    }
+
+    /// What became of it, by its `State` word.
+    ///
+    /// # Errors
+    /// [`NotServed`] if it is not served, or not yet.
+    pub fn check<W: Words<SlotWord>>(self, words: &W) -> Result<(), NotServed> {
+        let state = words.load(SlotWord::State(self.index), Ordering::Acquire);
+        // An admission is the next epoch; another one without a look of this reader's is not
+        // possible, because a reader asks for it.
+        match (EntryStatus::of(state), (state >> 8).wrapping_sub(self.epoch)) {
+            (Some(EntryStatus::Admitted | EntryStatus::Disconnected), 1) => Ok(()),
+            (Some(EntryStatus::Vacant), 0) => Err(NotServed::Pending),
+            (Some(EntryStatus::Refused), 0) => Err(NotServed::Refused),
+            _ => Err(NotServed::Evicted),
+        }
+    }
+
+    /// Gives the entry back: its reader was refused, or does not wait for its admission any longer.
+    pub fn withdraw<W: Words<SlotWord>>(self, words: &W) {
+        let [join, leave] = [Request::Join, Request::Leave].map(|request| request as u8);
+        let (join, leave) = (tagged(self.epoch, join), tagged(self.epoch, leave));
+        // If something else is asked there, the entry is another reader's by now.
+        if words.compare_exchange(SlotWord::Request(self.index), join, leave).is_ok() {
+            words.fetch_add(SlotWord::Requests, 1, Ordering::Release);
+        }
+    }
+}
+
 /// Claims a free entry of the reader table for `node`. `describe` writes who the reader is, before
 /// the owner is asked.
 ///
-/// Returns the entry, or `None` if each of `capacity` entries is taken.
+/// Returns the claim, or `None` if each of `capacity` entries is taken.
 pub fn claim_entry<W: Words<SlotWord>>(
     words: &W,
     capacity: usize,
     node: u64,
     describe: impl FnOnce(ReaderIndex),
-) -> Option<ReaderIndex> {
-    let reader = (0..capacity).filter_map(ReaderIndex::new).find(|reader| {
+) -> Option<Claim> {
+    let index = (0..capacity).filter_map(ReaderIndex::new).find(|reader| {
         words.load(SlotWord::Node(*reader), Ordering::Relaxed) == 0
             && words.compare_exchange(SlotWord::Node(*reader), 0, node).is_ok()
     })?;
-    describe(reader);
-    let epoch = words.load(SlotWord::State(reader), Ordering::Acquire) >> 8;
-    ask(words, reader, epoch, Request::Join);
-    Some(reader)
+    describe(index);
+    let epoch = words.load(SlotWord::State(index), Ordering::Acquire) >> 8;
+    ask(words, index, epoch, Request::Join);
+    Some(Claim { index, epoch })
 }
 
-/// Gives an entry back whose reader was refused, or does not wait for its admission any longer.
-pub fn withdraw_entry<W: Words<SlotWord>>(words: &W, reader: ReaderIndex) {
+/// Gives back, in the memory that the owner went on in, the entry of a reader that leaves.
+pub(crate) fn leave_entry<W: Words<SlotWord>>(words: &W, reader: ReaderIndex) {
     let epoch = words.load(SlotWord::State(reader), Ordering::Acquire) >> 8;
     ask(words, reader, epoch, Request::Leave);
 }
@@ -123,24 +165,19 @@ pub struct ReaderCore {
 }
 
 impl ReaderCore {
-    /// The reader that claimed entry `index`, if the owner has admitted it; also if it was
+    /// The reader that made a claim, if the owner has admitted it; also if it was
     /// disconnected since, which is then to be noticed as ever.
     ///
     /// # Errors
     /// [`NotServed`] says why not.
     pub fn admitted<W: Words<SlotWord>>(
         words: &W,
-        index: ReaderIndex,
+        claim: Claim,
         slots: u32,
         max_held: usize,
     ) -> Result<Self, NotServed> {
-        let state = words.load(SlotWord::State(index), Ordering::Acquire);
-        match EntryStatus::of(state) {
-            Some(EntryStatus::Admitted | EntryStatus::Disconnected) => {}
-            Some(EntryStatus::Vacant) => return Err(NotServed::Pending),
-            Some(EntryStatus::Refused) => return Err(NotServed::Refused),
-            None => return Err(NotServed::Evicted),
-        }
+        claim.check(words)?;
+        let Claim { index, epoch } = claim;
         let start = words.load(SlotWord::Start(index), Ordering::Relaxed).max(1);
         if start >= CLAIM {
             // No number of a sample: the owner is not to be believed.
@@ -149,7 +186,7 @@ impl ReaderCore {
         Ok(Self {
             index,
             slots,
-            served_as: tagged(state >> 8, EntryStatus::Admitted as u8),
+            served_as: tagged(epoch + 1, EntryStatus::Admitted as u8),
             want: start,
             position: SlotIndex((start % u64::from(slots)) as u32),
             join_head: words.load(SlotWord::JoinHead(index), Ordering::Relaxed),
@@ -442,5 +479,37 @@ impl ReaderCore {
     #[inline]
     pub fn must_ring(&mut self) -> bool {
         std::mem::take(&mut self.ring_space)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::{Geometry, OwnerCore};
+    use super::*;
+    use crate::shm::Memory;
+    use crate::slots::memory::SegmentMemory;
+
+    #[test]
+    fn an_entry_that_another_reader_has_by_now_is_not_taken_for_ones_own() {
+        let geometry = Geometry::plan(1, 8, 1, 0).unwrap();
+        let [dat, ctl] = [geometry.dat_len(), geometry.ctl_len()].map(|len| len as usize);
+        let words = SegmentMemory::new(Memory::heap(dat), Memory::heap(ctl), geometry).unwrap();
+        let mut owner = OwnerCore::new(1, 1, 0);
+        let first = claim_entry(&words, 1, 7, |_| {}).unwrap();
+        assert_eq!(first.check(&words), Err(NotServed::Pending));
+        owner.refuse(&words, first.index());
+        assert_eq!(first.check(&words), Err(NotServed::Refused));
+        // It did not look for a minute.
+        owner.vacate(&words, first.index());
+        assert_eq!(first.check(&words), Err(NotServed::Evicted));
+        let second = claim_entry(&words, 1, 8, |_| {}).unwrap();
+        owner.admit(&words, second.index(), false, false, 0);
+        assert_eq!(ReaderCore::admitted(&words, first, 1, 1), Err(NotServed::Evicted));
+        assert!(ReaderCore::admitted(&words, second, 1, 1).is_ok());
+        first.withdraw(&words);
+        let asked = words.load(SlotWord::Request(second.index()), Ordering::Relaxed);
+        assert_eq!(asked & 0xff, Request::Join as u64, "the first does not speak for the second");
     }
 }

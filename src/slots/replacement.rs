@@ -14,7 +14,7 @@ use super::posix::SegmentFiles;
 use super::segment_owner::{Home, Hot, SegmentOwner, Service};
 use super::{
     Identity, Incarnation, OwnerEvent, OwnerState, ReaderIndex, ReaderLoss, ReaderSet, SlotError,
-    SlotIndex, SlotWord, take_leave, withdraw_entry,
+    SlotIndex, SlotWord, leave_entry, take_leave,
 };
 use crate::liveness::PeerNode;
 use crate::sync::{Ordering, Words};
@@ -50,6 +50,8 @@ impl SegmentOwner {
             return;
         }
         let replaced = self.replace(home, &mut service, &mut hot, left);
+        // A log may be written to this very segment.
+        drop(hot);
         service.stuck_since = replaced.is_err().then(Instant::now);
         if let Err(error) = replaced {
             tracing::warn!(%error, "readers pin the segment, and there is no new memory");
@@ -129,7 +131,7 @@ impl SegmentOwner {
             // It asked to leave since the requests were last looked at. Who asks from here on finds
             // the announcement above, and asks in the new memory.
             if take_leave(&*hot.memory, reader) {
-                withdraw_entry(&memory, reader);
+                leave_entry(&memory, reader);
             }
         }
         hot.ring();

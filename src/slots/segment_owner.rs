@@ -230,17 +230,19 @@ impl SegmentOwner {
         self.service.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a slot. Waits as the flow policy says.
+    /// Takes a slot. Waits as the flow policy says, but not with all the loans that the caller may
+    /// have.
     #[inline]
     pub(crate) fn reserve(
         &self,
         side: Side<'_>,
+        loans: u32,
         may_block: ReaderSet,
     ) -> Result<Reserved, SlotError> {
         self.check_process()?;
         match self.try_reserve(side, may_block) {
             Some(slot) => Ok(slot),
-            None => self.reserve_slow(side, may_block),
+            None => self.reserve_slow(side, loans, may_block),
         }
     }
 
@@ -263,7 +265,12 @@ impl SegmentOwner {
     }
 
     #[cold]
-    fn reserve_slow(&self, side: Side<'_>, may_block: ReaderSet) -> Result<Reserved, SlotError> {
+    fn reserve_slow(
+        &self,
+        side: Side<'_>,
+        loans: u32,
+        may_block: ReaderSet,
+    ) -> Result<Reserved, SlotError> {
         self.check_memory()?;
         let Some(most) = self.flow.max_blocking_time else {
             // Who is dead pins nothing: a look, then the sample is dropped.
@@ -275,8 +282,7 @@ impl SegmentOwner {
             return self.try_reserve(side, may_block).ok_or_else(|| self.no_free_slot());
         };
         // It would wait for itself.
-        let loans = self.hot.lock_from(side).loans;
-        if loans > 0 && loans >= self.max_loans as usize {
+        if loans > 0 && loans >= self.max_loans {
             return Err(SlotError::TooManyLoans { loans, most: self.max_loans });
         }
         let started = Instant::now();
@@ -569,7 +575,15 @@ impl SegmentOwner {
 
     fn admit(&self, service: &mut Service, memory: &SegmentMemory, reader: ReaderIndex, node: u64) {
         let entry = memory.load_entry(reader);
-        let peer = self.watch(node, &entry);
+        let peer = match self.find(node, &entry) {
+            Ok(None) if self.home.is_some() => {
+                // It asked, and died.
+                self.hot.lock().core.vacate(memory, reader);
+                service.peers[reader.get()] = None;
+                return;
+            }
+            found => found.ok().flatten(),
+        };
         let watched = peer.as_ref().is_some_and(|peer| peer.is_alive()) || self.home.is_none();
         let bell = self.bell(node, entry.uid);
         let since = Instant::now();

@@ -10,9 +10,9 @@ use super::owner_link::OwnerLink;
 use super::reader::{Looked, Taken};
 use super::segment_owner::SegmentOwner;
 use super::{
-    EntryStatus, HeldSample, Identity, KeptHistory, NotServed, OwnerState, RawSample, ReaderCore,
+    Claim, HeldSample, Identity, KeptHistory, NotServed, OwnerState, RawSample, ReaderCore,
     ReaderEntry, ReaderIndex, ReaderRef, ReaderWatch, SegmentFlags, SlotError, SlotWord, Waitable,
-    claim_entry, space_bell, take_leave, withdraw_entry,
+    claim_entry, leave_entry, space_bell, take_leave,
 };
 use crate::liveness::{BellBit, BitLease, Node, NodeId};
 use crate::shm::ProcessStamp;
@@ -116,7 +116,7 @@ pub(crate) trait Follow: Send + Sync + std::fmt::Debug {
 #[derive(Debug)]
 enum Service {
     /// Claimed and asked; not admitted yet.
-    Joining(ReaderIndex),
+    Joining(Claim),
     Served(ReaderCore),
     /// Everything was taken, and there will be no more.
     Over,
@@ -152,7 +152,7 @@ impl State {
     fn finish(&mut self) {
         let memory = Arc::clone(&self.attached.memory);
         match std::mem::replace(&mut self.service, Service::Over) {
-            Service::Joining(index) => withdraw_entry(&*memory, index),
+            Service::Joining(claim) => claim.withdraw(&*memory),
             Service::Served(core) if core.in_use() > 0 => self.former.push((memory, core)),
             Service::Served(mut core) => give_back(&memory, &mut core),
             Service::Over => {}
@@ -211,8 +211,8 @@ impl SlotReader {
         let allowed = attached.identity.max_held.max(1) as usize;
         let options = ReaderOptions { max_held: options.max_held.clamp(1, allowed), ..options };
         let bit = node.as_ref().map(|node| node.lease_bit());
-        let index = claim(&attached, &options, node.as_deref(), bit.as_ref())?;
-        let service = Service::Joining(index);
+        let claim = claim(&attached, &options, node.as_deref(), bit.as_ref())?;
+        let service = Service::Joining(claim);
         let reader = Self {
             state: RefCell::new(State {
                 attached,
@@ -302,9 +302,9 @@ impl SlotReader {
             }
             let core = match &mut state.service {
                 Service::Over => return Err(SlotError::WriterLost),
-                Service::Joining(index) => {
+                Service::Joining(claim) => {
                     let slots = memory.geometry().slot_count;
-                    match ReaderCore::admitted(&*memory, *index, slots, self.options.max_held) {
+                    match ReaderCore::admitted(&*memory, *claim, slots, self.options.max_held) {
                         Ok(mut core) => {
                             let start = core.want();
                             let wanted = state.wanted.take().unwrap_or(start);
@@ -321,6 +321,10 @@ impl SlotReader {
                         Err(NotServed::Refused) => {
                             state.finish();
                             return Err(SlotError::Refused);
+                        }
+                        Err(NotServed::Evicted) => {
+                            state.service = Service::Over;
+                            return Err(SlotError::Evicted);
                         }
                         Err(_) if owner_is_over(&memory, state.owner_dead) => {
                             return self.writer_over(state);
@@ -450,7 +454,9 @@ impl SlotReader {
 
     /// Leaves the incarnations to which the owner took this reader along before it saw that it
     /// leaves; nobody looks at the request in the memory of `left` then.
-    fn leave_successor(&self, left: &Attached, index: ReaderIndex, mut core: Option<ReaderCore>) {
+    fn leave_successor(&self, left: &Attached, entry: &Entry) {
+        let index = entry.index();
+        let mut core = None;
         let Some(follow) = &self.follow else { return };
         let mut next: Option<Attached> = None;
         for _ in 0..MAX_FOLLOWED {
@@ -458,17 +464,19 @@ impl SlotReader {
             // With the owner's fence between its announcement and its last look at the requests:
             // either it sees this reader's, or this reader sees the announcement.
             left.memory.fence(Ordering::SeqCst);
+            // Before the look at what it announced: a dead owner announces nothing more.
+            let lives = left.owner_lives();
             if left.is_replaced() {
                 // Whoever takes the request away sees to it.
                 if !take_leave(&*left.memory, index) {
                     return;
                 }
-            } else if left.owner_lives() {
+            } else if lives {
                 return;
             }
             // A dead owner may have gone on before it could say so.
             let slots = left.memory.geometry().slot_count;
-            core = core.or_else(|| ReaderCore::admitted(&*left.memory, index, slots, 0).ok());
+            core = core.or_else(|| entry.served(&left.memory, slots));
             let attached = match follow.follow() {
                 Ok(attached) => attached,
                 Err(error) => {
@@ -481,7 +489,7 @@ impl SlotReader {
             if !self.has_entry(&attached.memory, core) {
                 return;
             }
-            withdraw_entry(&*attached.memory, index);
+            leave_entry(&*attached.memory, index);
             attached.ring_owner();
             next = Some(attached);
         }
@@ -529,9 +537,8 @@ impl SlotReader {
         let memory = &*state.attached.memory;
         match &state.service {
             Service::Over => true,
-            Service::Joining(index) => {
-                memory.load(SlotWord::State(*index), Ordering::Acquire) & 0xff
-                    != EntryStatus::Vacant as u64
+            Service::Joining(claim) => {
+                claim.check(memory) != Err(NotServed::Pending)
                     || owner_is_over(memory, state.owner_dead)
             }
             Service::Served(core) => {
@@ -559,8 +566,15 @@ impl SlotReader {
         // Somebody may have adopted the segment meanwhile.
         let adopter = NodeId::new(state.attached.memory.load_owner().0)
             .filter(|id| *id != owner.node_id())
-            .and_then(|id| OwnerLink::open(self.node.as_deref()?, id, owner.uid()))
-            .filter(OwnerLink::is_alive);
+            .zip(self.node.as_deref())
+            .map_or(Ok(None), |(id, node)| OwnerLink::open(node, id, owner.uid()));
+        let adopter = match adopter {
+            Ok(adopter) => adopter.filter(OwnerLink::is_alive),
+            Err(error) => {
+                tracing::debug!(%error, "whether somebody adopted the segment is to be seen");
+                return true;
+            }
+        };
         state.owner_dead = adopter.is_none();
         if let Some(adopter) = adopter {
             state.attached.owner = Some(adopter);
@@ -694,10 +708,7 @@ impl SlotReader {
         let memory = &*state.attached.memory;
         match &state.service {
             Service::Served(core) => core.check_served(memory).is_ok(),
-            Service::Joining(index) => {
-                memory.load(SlotWord::State(*index), Ordering::Acquire) & 0xff
-                    == EntryStatus::Admitted as u64
-            }
+            Service::Joining(claim) => claim.check(memory).is_ok(),
             Service::Over => false,
         }
     }
@@ -722,7 +733,7 @@ impl SlotReader {
     pub fn index(&self) -> Option<ReaderIndex> {
         match &self.state.borrow().service {
             Service::Served(core) => Some(core.index()),
-            Service::Joining(index) => Some(*index),
+            Service::Joining(claim) => Some(claim.index()),
             Service::Over => None,
         }
     }
@@ -760,7 +771,7 @@ impl SlotReader {
         let state = self.state.borrow();
         let index = match &state.service {
             Service::Served(core) => Some(core.index()),
-            Service::Joining(index) => Some(*index),
+            Service::Joining(claim) => Some(claim.index()),
             Service::Over => None,
         };
         let uid = state.attached.owner.as_ref().map(OwnerLink::uid);
@@ -805,8 +816,8 @@ impl Drop for SlotReader {
         }
         let state = self.state.get_mut();
         let entry = match &state.service {
-            Service::Served(core) => Some((core.index(), Some(core.clone()))),
-            Service::Joining(index) => Some((*index, None)),
+            Service::Served(core) => Some(Entry::Served(core.clone())),
+            Service::Joining(claim) => Some(Entry::Claimed(*claim)),
             Service::Over => None,
         };
         state.finish();
@@ -814,8 +825,31 @@ impl Drop for SlotReader {
         for (memory, mut core) in state.former.drain(..) {
             give_back(&memory, &mut core);
         }
-        if let Some((index, core)) = entry {
-            self.leave_successor(&self.state.borrow().attached, index, core);
+        if let Some(entry) = entry {
+            self.leave_successor(&self.state.borrow().attached, &entry);
+        }
+    }
+}
+
+/// What a reader that leaves had of a segment.
+enum Entry {
+    Served(ReaderCore),
+    Claimed(Claim),
+}
+
+impl Entry {
+    fn index(&self) -> ReaderIndex {
+        match self {
+            Self::Served(core) => core.index(),
+            Self::Claimed(claim) => claim.index(),
+        }
+    }
+
+    /// The reader as the owner served it, also if it did not notice.
+    fn served(&self, memory: &SegmentMemory, slots: u32) -> Option<ReaderCore> {
+        match self {
+            Self::Served(core) => Some(core.clone()),
+            Self::Claimed(claim) => ReaderCore::admitted(memory, *claim, slots, 0).ok(),
         }
     }
 }
@@ -829,7 +863,7 @@ pub(crate) fn claim(
     options: &ReaderOptions,
     node: Option<&Node>,
     bit: Option<&BitLease>,
-) -> Result<ReaderIndex, SlotError> {
+) -> Result<Claim, SlotError> {
     let capacity = attached.identity.geometry.reader_capacity;
     let entry = ReaderEntry {
         guid: options.guid,

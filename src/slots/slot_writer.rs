@@ -47,6 +47,8 @@ pub struct SlotWriter {
     side: Option<WriterSide>,
     /// The next loan, if it could be had at the last commit. Not `Sync`: one thread at a time.
     ahead: Cell<Option<Reserved>>,
+    /// How many loans are out.
+    loans: Cell<u32>,
     capacity: usize,
 }
 
@@ -57,7 +59,7 @@ impl SlotWriter {
     pub(crate) fn new(owner: Arc<SegmentOwner>) -> Self {
         let capacity = owner.identity().geometry.slot_capacity as usize;
         let side = owner.hot.writer_side();
-        Self { owner, side, ahead: Cell::new(None), capacity }
+        Self { owner, side, ahead: Cell::new(None), loans: Cell::new(0), capacity }
     }
 
     #[inline(always)]
@@ -80,8 +82,9 @@ impl SlotWriter {
                 self.owner.check_process()?;
                 reserved
             }
-            None => self.owner.reserve(self.side(), ReaderSet::ALL)?,
+            None => self.owner.reserve(self.side(), self.loans.get(), ReaderSet::ALL)?,
         };
+        self.loans.set(self.loans.get() + 1);
         Ok(Loan { writer: self, slot, payload })
     }
 
@@ -233,6 +236,7 @@ impl Loan<'_> {
         if wants_ahead {
             ahead.set(next);
         }
+        self.writer.loans.set(self.writer.loans.get() - 1);
         std::mem::forget(self);
         Ok(committed)
     }
@@ -240,6 +244,7 @@ impl Loan<'_> {
 
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
+        self.writer.loans.set(self.writer.loans.get() - 1);
         self.writer.owner.discard(self.writer.side(), self.slot);
     }
 }

@@ -23,6 +23,8 @@
 //! *Nobody waits for ever* for a guest that comes again and again: the regular looks for a gap
 //! between two guests, but guests are rare, and each stays a moment.
 
+use std::mem;
+
 use super::Ordering;
 
 /// The two words of a turn.
@@ -87,9 +89,21 @@ pub fn enter_as_guest(
     if alone() {
         return;
     }
+    // If the fence fails, the turn is not to stay taken.
+    let leaving = Leaving(words);
     words.heavy_fence();
     while words.load(TurnWord::Inside, Ordering::Acquire) != 0 {
         pause();
+    }
+    mem::forget(leaving);
+}
+
+/// A guest that leaves when it is dropped.
+struct Leaving<'a, W: TurnWords>(&'a W);
+
+impl<W: TurnWords> Drop for Leaving<'_, W> {
+    fn drop(&mut self) {
+        leave_as_guest(self.0);
     }
 }
 

@@ -209,13 +209,13 @@ fn scan(weak: Weak) {
 /// A reader finds itself admitted while the owner goes on.
 fn admission(weak: Weak) {
     let mut stage = Stage::new(1, 1, &[]).publish();
-    stage.alone(|words, _| claim_entry(words, 1, 1, |_| {}));
+    let claim = stage.alone(|words, _| claim_entry(words, 1, 1, |_| {})).expect("a free entry");
     let segment = Arc::new(stage.build());
     let mut core = stage.owner;
     let others = Arc::clone(&segment);
     let thread = thread::spawn(move || {
         let words = others.seen_by(Who::Reader, weak);
-        if let Ok(mut reader) = ReaderCore::admitted(&words, Stage::entry(0), 1, 1) {
+        if let Ok(mut reader) = ReaderCore::admitted(&words, claim, 1, 1) {
             assert_eq!(reader.want(), 2, "it starts behind what there was");
             match reader.take(&words, false) {
                 Taken::Sample(sample) => {

@@ -217,7 +217,7 @@ impl Stage {
         for (node, blocking) in (1..).zip(blocking) {
             let reader = stage.alone(|words, owner| {
                 let reader = claim_entry(words, entries, node, |_| {}).expect("a free entry");
-                owner.admit(words, reader, *blocking, false, 0);
+                owner.admit(words, reader.index(), *blocking, false, 0);
                 ReaderCore::admitted(words, reader, slots, 2).expect("admitted")
             });
             stage.readers.push(reader);

@@ -1,8 +1,7 @@
 //! A reader: joins, takes, keeps, releases in any order, is disconnected and returns, leaves.
 
 use dds_shm::slots::{
-    Located, Looked, NotServed, ReaderCore, ReaderIndex, SlotIndex, SlotWord, Taken, claim_entry,
-    withdraw_entry,
+    Claim, Located, Looked, NotServed, ReaderCore, SlotIndex, SlotWord, Taken, claim_entry,
 };
 use dds_shm::sync::{Ordering, Words};
 
@@ -17,7 +16,7 @@ pub(crate) enum Phase {
     /// It has no entry.
     Outside,
     /// It claimed an entry and waits for the owner.
-    Waiting(ReaderIndex),
+    Waiting(Claim),
     /// It is served.
     Served,
     /// It was told that it is disconnected.
@@ -25,7 +24,7 @@ pub(crate) enum Phase {
     /// It asked to return.
     Asked,
     /// It was refused.
-    Refused(ReaderIndex),
+    Refused(Claim),
     /// It left, or lost its entry.
     Gone,
 }
@@ -135,14 +134,14 @@ impl ReaderProgram {
     fn perform(&self, local: &mut ReaderLocal, op: ReaderOp, words: &ModelWords<'_>) -> Event {
         match op {
             ReaderOp::Claim => {
-                if let Some(entry) = claim_entry(words, self.config.entries, self.node(), |_| {}) {
-                    local.phase = Phase::Waiting(entry);
+                if let Some(claim) = claim_entry(words, self.config.entries, self.node(), |_| {}) {
+                    local.phase = Phase::Waiting(claim);
                 }
                 Event::Quiet
             }
             ReaderOp::Enter => {
-                let Phase::Waiting(entry) = local.phase else { return Event::Quiet };
-                match ReaderCore::admitted(words, entry, self.config.slots, self.config.holds) {
+                let Phase::Waiting(claim) = local.phase else { return Event::Quiet };
+                match ReaderCore::admitted(words, claim, self.config.slots, self.config.holds) {
                     Ok(core) => {
                         local.core = Some(core);
                         local.phase = Phase::Served;
@@ -177,8 +176,8 @@ impl ReaderProgram {
                 Event::Quiet
             }
             ReaderOp::Withdraw => {
-                if let Phase::Waiting(entry) | Phase::Refused(entry) = local.phase {
-                    withdraw_entry(words, entry);
+                if let Phase::Waiting(claim) | Phase::Refused(claim) = local.phase {
+                    claim.withdraw(words);
                 }
                 Event::Quiet
             }
@@ -215,8 +214,8 @@ fn turned_away(local: &mut ReaderLocal, why: NotServed) -> Event {
         }
         NotServed::Pending => Event::Quiet,
         NotServed::Refused => {
-            if let Phase::Waiting(entry) = local.phase {
-                local.phase = Phase::Refused(entry);
+            if let Phase::Waiting(claim) = local.phase {
+                local.phase = Phase::Refused(claim);
             }
             Event::Quiet
         }
@@ -307,7 +306,7 @@ impl Program for ReaderProgram {
         View {
             during: op.map(name),
             entry: match local.phase {
-                Phase::Waiting(entry) | Phase::Refused(entry) => Some(entry),
+                Phase::Waiting(claim) | Phase::Refused(claim) => Some(claim.index()),
                 _ => local.core.as_ref().map(ReaderCore::index),
             },
             protected: local.in_use.iter().filter(|sample| !letting_go(sample)).copied().collect(),

@@ -191,8 +191,9 @@ impl World {
             let mut local = automaton.program.outside();
             if self.config.join >> actor & 1 == 0 {
                 automaton.program.run(&mut local, ReaderOp::Claim, &direct);
-                if let Phase::Waiting(entry) = local.phase {
-                    self.owner.program.run(&mut owner, OwnerOp::Serve(entry), &direct);
+                if let Phase::Waiting(claim) = local.phase {
+                    let serve = OwnerOp::Serve(claim.index());
+                    self.owner.program.run(&mut owner, serve, &direct);
                 }
                 automaton.program.run(&mut local, ReaderOp::Enter, &direct);
                 assert_eq!(local.phase, Phase::Served);

@@ -1,5 +1,7 @@
 //! Making and opening the one object of a ZDS2 segment.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -106,8 +108,9 @@ fn publish(node: &Node, files: &mut Zds2Files) -> Result<(), SlotError> {
     };
     // Of one that ZeroDDS made nobody can say whether its owner lives.
     let Some(old) = FlinkTarget::read(&files.flink)?.segment() else { return Err(exists.into()) };
-    let uid = nix::unistd::geteuid().as_raw();
-    if OwnerLink::open(node, old.node, uid).is_some_and(|owner| owner.is_alive()) {
+    let flink = fs::symlink_metadata(&files.flink)
+        .map_err(|error| LivenessError::Shm(ShmError::from_io("look at", &files.flink, error)))?;
+    if OwnerLink::open(node, old.node, flink.uid())?.is_some_and(|owner| owner.is_alive()) {
         return Err(SlotError::Exists { path: files.flink.clone() });
     }
     remove_flink(&files.flink, &old)?;
@@ -128,7 +131,7 @@ pub(in crate::slots) fn attach(
     let link = match made_here {
         None => None,
         Some(segment) => {
-            let link = OwnerLink::open(node, segment.node, info.uid).filter(OwnerLink::is_alive);
+            let link = OwnerLink::open(node, segment.node, info.uid)?.filter(OwnerLink::is_alive);
             Some(link.ok_or(SlotError::WriterLost)?)
         }
     };
