@@ -483,7 +483,7 @@ fn two_readers_in_one_process_get_everything<F: InPlace>() {
     let (writer, segment) = F::in_place(options().slots(4));
     let readers = [(); 2].map(|()| served(&segment, ReaderOptions::default()));
     assert_ne!(readers[0].index(), readers[1].index());
-    for n in 0..100 {
+    for n in 0..if cfg!(miri) { 9 } else { 100 } {
         write(&writer, n);
         assert_eq!(take_all(&readers[0]), [n]);
         if n % 3 == 2 {
@@ -514,7 +514,7 @@ fn one_reader_too_many_is_refused_and_told_why<F: InPlace>() {
 }
 
 fn readers_that_come_and_go_leave_no_entry_behind<F: InPlace>() {
-    const TIMES: u64 = 1000;
+    const TIMES: u64 = if cfg!(miri) { 6 } else { 1000 };
     let (writer, segment) = F::in_place(options().slots(4).reader_capacity(2));
     let keeps = served(&segment, ReaderOptions::default());
     for n in 0..TIMES {
@@ -683,11 +683,16 @@ fn every_instance_keeps_its_own_history<F: InPlace>() {
 }
 
 fn gaps_are_counted_exactly<F: InPlace>() {
-    for slots in [1, 2, 3, 7, 8] {
+    let (sizes, bursts): (&[u32], &[u64]) = if cfg!(miri) {
+        (&[1, 3], &[1, 2, 9])
+    } else {
+        (&[1, 2, 3, 7, 8], &[1, 2, 3, 20, 1, 8, 9, 64, 5])
+    };
+    for &slots in sizes {
         let (writer, segment) = F::in_place(best_effort().slots(slots));
         let reader = served(&segment, ReaderOptions::default());
         let (mut published, mut got) = (0, Vec::new());
-        for burst in [1, 2, 3, 20, 1, 8, 9, 64, 5] {
+        for &burst in bursts {
             for _ in 0..burst {
                 published += 1;
                 assert_eq!(write(&writer, published), published);
@@ -703,10 +708,11 @@ fn gaps_are_counted_exactly<F: InPlace>() {
 }
 
 fn a_reader_that_keeps_up_loses_nothing<F: InPlace>() {
+    const END: u64 = if cfg!(miri) { 8 } else { 100 };
     let (writer, segment) = F::in_place(best_effort().slots(2));
     let reader = served(&segment, ReaderOptions::default());
     let late = {
-        (0..100).for_each(|n| {
+        (0..END).for_each(|n| {
             write(&writer, n);
             assert_eq!(take_all(&reader), [n]);
         });
@@ -714,9 +720,9 @@ fn a_reader_that_keeps_up_loses_nothing<F: InPlace>() {
     };
     // What was before it is no loss.
     assert_eq!(take_all(&late), []);
-    write(&writer, 100);
-    assert_eq!(take_all(&late), [100]);
-    assert_eq!(take_all(&reader), [100]);
+    write(&writer, END);
+    assert_eq!(take_all(&late), [END]);
+    assert_eq!(take_all(&reader), [END]);
     assert_eq!((reader.losses().lost, late.losses().lost), (0, 0));
 }
 
@@ -893,12 +899,13 @@ fn a_reader_that_waits_is_woken<F: InPlace>() {
     let (writer, segment) = F::in_place(options().flow(FlowPolicy::keep_all(SOON)).slots(4));
     let reader = served(&segment, ReaderOptions::default());
     // Both sides wait for each other all the time: four slots.
+    const END: u64 = if cfg!(miri) { 20 } else { 5000 };
     let writes = std::thread::spawn(move || {
-        (0..5000).for_each(|n| {
+        (0..END).for_each(|n| {
             write(&writer, n);
         });
     });
-    for n in 0..5000 {
+    for n in 0..END {
         let sample = reader.take_within(SOON).unwrap().unwrap();
         assert_eq!(number(sample.bytes()), n);
     }
