@@ -21,9 +21,11 @@ use dds_shm::{
 use support::{Home, SOON, eventually, no_janitor, role, say, stay};
 
 /// Bytes of a sample: a number, filling that follows from it, and a checksum over both.
-const SIZE: usize = 64 << 10;
+const SIZE: usize = if cfg!(miri) { 256 } else { 64 << 10 };
 /// How long the writer writes.
-const TIME: Duration = Duration::from_secs(2);
+const TIME: Duration = Duration::from_secs(if cfg!(miri) { 10 } else { 2 });
+/// How many samples at least each reader is to get meanwhile.
+const ENOUGH: u64 = if cfg!(miri) { 3 } else { 20 };
 const MAX_HELD: usize = 3;
 
 fn options() -> SegmentOptions {
@@ -87,7 +89,7 @@ impl Seen {
     #[track_caller]
     fn assert_adds_up(self, end: u64) {
         assert_eq!(self.received + self.lost, end + 1 - self.start, "{self:?}, to {end}");
-        assert!(self.received > 20, "{self:?}, to {end}");
+        assert!(self.received > ENOUGH, "{self:?}, to {end}");
     }
 }
 
@@ -125,10 +127,10 @@ fn take_in_place(reader: &SlotReader, held: usize, enough: u64) -> Seen {
 }
 
 /// Copies, as a reader does that does not trust the writer's other readers.
-fn take_copies(reader: &SlotReader) -> Seen {
+fn take_copies(reader: &SlotReader, enough: u64) -> Seen {
     let mut start = None;
     let (mut received, mut last, mut copy) = (0, 0, Vec::new());
-    loop {
+    while received < enough {
         match reader.take_within(SOON) {
             Ok(Some(sample)) => {
                 start = start.or_else(|| reader.start_sn());
@@ -216,7 +218,7 @@ fn no_reader_of_a_mapped_segment_sees_a_torn_sample() {
         let [in_place, holding, copying] = readers;
         let in_place = scope.spawn(move || take_in_place(&in_place, 1, u64::MAX));
         let holding = scope.spawn(move || take_in_place(&holding, MAX_HELD, u64::MAX));
-        let copying = scope.spawn(move || take_copies(&copying));
+        let copying = scope.spawn(move || take_copies(&copying, u64::MAX));
         let by_handles = scope.spawn(|| read_by_handles(&consumer, index));
         let late = scope.spawn(|| {
             while writing.load(Ordering::Relaxed) {
@@ -257,10 +259,30 @@ fn no_reader_of_a_mapped_segment_sees_a_torn_sample() {
 fn no_reader_of_a_segment_on_the_heap_sees_a_torn_sample() {
     let segment = InMemorySlotAllocator::create(&options()).unwrap();
     let writer = segment.writer().unwrap();
-    let readers = [1, MAX_HELD].map(|held| segment.open_reader(best_effort(held)).unwrap());
+    let readers = [1, MAX_HELD, 1].map(|held| segment.open_reader(best_effort(held)).unwrap());
+    let enough = 2 * ENOUGH + 10;
+    thread::scope(|scope| {
+        let [in_place, holding, copying] = readers;
+        // The heap's segment has no end while it is here: they stop by themselves.
+        let in_place = scope.spawn(move || take_in_place(&in_place, 1, enough));
+        let holding = scope.spawn(move || take_in_place(&holding, MAX_HELD, enough));
+        let copying = scope.spawn(move || take_copies(&copying, enough));
+        write_in_a_loop(&writer);
+        for seen in [in_place, holding, copying].map(|reader| reader.join().unwrap()) {
+            seen.assert_adds_up(seen.last);
+        }
+    });
+}
+
+/// Beside the others, because its copies race with the writer's stores, as they may: see
+/// `spec-notes/verification.md`.
+#[test]
+#[cfg_attr(miri, ignore = "a copy without protection may race, and is refused then")]
+fn no_copy_by_handle_of_a_segment_on_the_heap_is_torn() {
+    let segment = InMemorySlotAllocator::create(&options()).unwrap();
+    let writer = segment.writer().unwrap();
     let index = segment.add_reader(&best_effort(1)).unwrap();
     thread::scope(|scope| {
-        let [in_place, holding] = readers;
         let by_handles = scope.spawn(|| {
             let until = Instant::now() + TIME;
             let mut whole = 0;
@@ -274,14 +296,8 @@ fn no_reader_of_a_segment_on_the_heap_sees_a_torn_sample() {
             }
             whole
         });
-        // The heap's segment has no end while it is here: they stop by themselves.
-        let in_place = scope.spawn(move || take_in_place(&in_place, 1, 50));
-        let holding = scope.spawn(move || take_in_place(&holding, MAX_HELD, 50));
         write_in_a_loop(&writer);
-        for seen in [in_place.join().unwrap(), holding.join().unwrap()] {
-            seen.assert_adds_up(seen.last);
-        }
         let whole: u64 = by_handles.join().unwrap();
-        assert!(whole > 20, "{whole} whole");
+        assert!(whole > ENOUGH, "{whole} whole");
     });
 }

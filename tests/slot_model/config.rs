@@ -41,6 +41,8 @@ pub(crate) struct Config {
     /// How many loans there may be at a time, and how many may be given back unpublished.
     pub(crate) loans: usize,
     pub(crate) discards: u8,
+    /// Whether the owner may take a slot ahead of time. (It does at commit; here at any time.)
+    pub(crate) ahead: bool,
     /// Whether a sample that finds no slot is dropped.
     pub(crate) drops: bool,
     /// Whether an owner that finds no slot sleeps on the space bell.
@@ -75,6 +77,7 @@ impl Config {
         refuse: 0,
         loans: 1,
         discards: 0,
+        ahead: false,
         drops: false,
         bell: false,
         owner_kills: 0,

@@ -38,6 +38,8 @@ pub(crate) const SMALL: &[Config] = &[
     Config { name: "mixed, r1 copies", copies: 0b10, ..MIXED },
     Config { name: "owner dies, mixed", owner_kills: 1, ..MIXED },
     Config { name: "owner adopted, blocking", ..ADOPTED },
+    Config { name: "ahead, blocking, keep r1", ahead: true, keep: 0b10, ..PLAIN },
+    Config { name: "ahead, mixed", ahead: true, ..MIXED },
     Config { name: "n1 bell, blocking", ..BELL },
     Config { name: "n1 bell, mixed", blocking: 0b01, ..BELL },
     Config { name: "n1 bell, lease, r1 killed", lease: 0b10, kill: 0b10, ..BELL },
@@ -45,6 +47,35 @@ pub(crate) const SMALL: &[Config] = &[
 
 /// Explored by `scripts/model.sh`.
 pub(crate) const LARGE: &[Config] = &[
+    Config { name: "ahead, overwriting, keep both", ahead: true, keep: 0b11, ..OVERWRITING },
+    Config {
+        name: "n3 k4 ahead, two loans, keep r1",
+        ahead: true,
+        slots: 3,
+        samples: 4,
+        loans: 2,
+        keep: 0b10,
+        ..PLAIN
+    },
+    Config {
+        name: "ahead, lease and return, r1 killed",
+        ahead: true,
+        lease: 0b10,
+        returns: 0b10,
+        kill: 0b10,
+        ..PLAIN
+    },
+    Config {
+        name: "n3 k4 ahead, late join with history",
+        ahead: true,
+        slots: 3,
+        samples: 4,
+        join: 0b10,
+        history: 0b10,
+        depth: 1,
+        ..PLAIN
+    },
+    Config { name: "ahead, owner adopted, keep r1", ahead: true, keep: 0b10, ..ADOPTED },
     Config { name: "overwriting, r1 copies", copies: 0b10, ..OVERWRITING },
     Config { name: "mixed, both copy, r1 killed", copies: 0b11, kill: 0b10, ..MIXED },
     Config {
@@ -202,6 +233,7 @@ const REUSED: &str = "REUSED";
 const LOSS: &str = "LOSS";
 const CURSOR: &str = "CURSOR";
 const EVICTED: &str = "EVICTED";
+const HISTORY: &str = "HISTORY";
 const WAKE: &str = "LOST WAKE";
 
 /// Each seeded bug, a configuration that has what it needs, and how it may show.
@@ -241,6 +273,47 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
     ),
     (Mutant::OwnerIgnoresHolds, Config { name: "blocking, keep r1", keep: 0b10, ..PLAIN }, &[TORN]),
     (
+        Mutant::OwnerClaimsNothing,
+        Config { name: "one reader, overwriting", readers: 1, ..OVERWRITING },
+        &[TORN],
+    ),
+    (
+        Mutant::OwnerClaimsAfterItsLook,
+        Config { name: "one reader, overwriting", readers: 1, ..OVERWRITING },
+        &[TORN],
+    ),
+    (
+        Mutant::OwnerLooksAtHoldsBeforeHazards,
+        Config { name: "one reader, overwriting, keep", readers: 1, keep: 1, ..OVERWRITING },
+        &[TORN],
+    ),
+    (
+        Mutant::OwnerKeepsTheNumberOfWhatItOverwrites,
+        Config { name: "one reader, adopted", readers: 1, waits: false, ..ADOPTED },
+        &[TORN],
+    ),
+    (
+        Mutant::OwnerPublishesBeforeItHasWritten,
+        Config { name: "one reader", readers: 1, ..PLAIN },
+        &[TORN],
+    ),
+    (Mutant::OwnerWaitsForNobody, Config { name: "one reader", readers: 1, ..PLAIN }, &[LOSS]),
+    (
+        Mutant::OwnerForgetsItsHistory,
+        Config { name: "overwriting, history", depth: 1, readers: 1, ..OVERWRITING },
+        &[HISTORY],
+    ),
+    (
+        Mutant::AheadIgnoresHolds,
+        Config { name: "one reader, ahead, keep", readers: 1, ahead: true, keep: 1, ..PLAIN },
+        &[TORN],
+    ),
+    (
+        Mutant::AheadTakesWhatIsWanted,
+        Config { name: "one reader, ahead", readers: 1, ahead: true, ..PLAIN },
+        &[LOSS],
+    ),
+    (
         Mutant::DropTakesNoNumber,
         Config {
             name: "one reader, one slot, drops",
@@ -268,6 +341,26 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
         &[HANG],
     ),
     (
+        Mutant::NobodyClearsTheHazard,
+        Config { name: "entry reused", join: 0b10, kill: 0b01, entries: 1, ..PLAIN },
+        &[STRAY],
+    ),
+    (
+        Mutant::RefusalIsNotSaid,
+        Config { name: "refused, entry reused", join: 0b11, refuse: 0b01, entries: 1, ..PLAIN },
+        &[HANG],
+    ),
+    (
+        Mutant::ReturnIsNotSaid,
+        Config { name: "lease and return", readers: 1, lease: 1, returns: 1, ..PLAIN },
+        &[HANG],
+    ),
+    (
+        Mutant::AdoptionStoresNoHead,
+        Config { name: "one reader copies, adopted", readers: 1, copies: 1, ..ADOPTED },
+        &[HANG],
+    ),
+    (
         Mutant::AdoptionForgetsTheHead,
         Config { name: "adopted", ..ADOPTED },
         &[REUSED, "INCONSISTENT"],
@@ -278,11 +371,41 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
         &[HANG],
     ),
     (
+        Mutant::AdmissionLeavesTheCursor,
+        Config {
+            name: "entry reused, history",
+            slots: 3,
+            samples: 4,
+            join: 0b10,
+            leave: 0b01,
+            entries: 1,
+            history: 0b10,
+            depth: 1,
+            ..PLAIN
+        },
+        &[TORN, LOSS],
+    ),
+    (
         Mutant::AdmissionStateBeforeStart,
         Config { name: "late join", join: 0b10, ..PLAIN },
         &[HANG, GAP, LOSS, CURSOR],
     ),
     (Mutant::ReaderSetsNoHazard, Config { name: "overwriting", ..OVERWRITING }, &[TORN]),
+    (
+        Mutant::ReaderWaitsForTheDead,
+        Config { name: "owner dies", readers: 1, owner_kills: 1, ..OVERWRITING },
+        &[HANG],
+    ),
+    (
+        Mutant::TakeLeavesItsHazard,
+        Config { name: "one reader, overwriting", readers: 1, ..OVERWRITING },
+        &[STRAY],
+    ),
+    (
+        Mutant::KeepSetsNoBit,
+        Config { name: "one reader, keep", readers: 1, keep: 1, ..PLAIN },
+        &[TORN],
+    ),
     (
         Mutant::CopyLooksOnce,
         Config { name: "one reader copies", readers: 1, copies: 0b01, ..OVERWRITING },
@@ -305,6 +428,7 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
         Config { name: "blocking, keep r1", keep: 0b10, ..PLAIN },
         &[STRAY],
     ),
+    (Mutant::ReleaseLeavesItsHazard, Config { name: "one reader", readers: 1, ..PLAIN }, &[STRAY]),
     (
         Mutant::GapByDirectoryAlone,
         Config { name: "n3 k4 overwriting, keep r0", slots: 3, samples: 4, keep: 1, ..OVERWRITING },
@@ -318,6 +442,8 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
     ),
     (Mutant::ReaderNeverLooksAtTheBell, Config { name: "bell", ..BELL }, &[WAKE]),
     (Mutant::OwnerSleepsWithoutALook, Config { name: "bell", ..BELL }, &[WAKE]),
+    (Mutant::OwnerAnnouncesNothing, Config { name: "bell", ..BELL }, &[WAKE]),
+    (Mutant::WakerTakesNoFlag, Config { name: "bell", ..BELL }, &[WAKE]),
     (Mutant::WakerForgetsTheGeneration, Config { name: "bell", ..BELL }, &[WAKE, HANG, BLOCKED]),
 ];
 
@@ -328,4 +454,9 @@ pub(crate) const HARMLESS: &[(Mutant, &[&str])] = &[
         &["blocking, lease", "overwriting", "blocking, both killed", "n1 bell, blocking"],
     ),
     (Mutant::OwnerForgetsTheDirectory, &["overwriting", "blocking, lease"]),
+    (Mutant::KeepLowersHazardBeforeCursor, &["overwriting, keep r1", "blocking, keep both"]),
+    (Mutant::GapLeavesTheCursor, &["overwriting", "blocking, lease and return"]),
+    (Mutant::AdmissionStateBeforeCursor, &["blocking, late join", "joins and leaves"]),
+    (Mutant::AdmissionLeavesTheHazard, &["entry reused after leave", "entry reused after a kill"]),
+    (Mutant::VacateLeavesTheHazard, &["entry reused after a kill", "overwriting, r1 killed"]),
 ];

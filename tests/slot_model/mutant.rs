@@ -1,7 +1,7 @@
 //! Seeded bugs: the protocol with one clause broken. Each must be caught, or the model proves
 //! nothing.
 
-use dds_shm::slots::{CLAIM, SlotWord};
+use dds_shm::slots::{CLAIM, EntryStatus, SlotWord};
 
 /// Who performs an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,31 +79,61 @@ pub(crate) enum Mutant {
     OwnerTakesALateJoinerForPassed,
     OwnerTakesAReturnedReaderForPassed,
     OwnerIgnoresHolds,
+    OwnerClaimsNothing,
+    OwnerClaimsAfterItsLook,
+    OwnerLooksAtHoldsBeforeHazards,
+    OwnerKeepsTheNumberOfWhatItOverwrites,
+    OwnerPublishesBeforeItHasWritten,
+    OwnerWaitsForNobody,
+    OwnerForgetsItsHistory,
+    AheadIgnoresHolds,
+    AheadTakesWhatIsWanted,
     DropTakesNoNumber,
     ExpiryFreesTheEntry,
     VacateLeavesHolds,
     VacateFreesBeforeItClears,
     VacateForgetsTheRequestFirst,
+    NobodyClearsTheHazard,
+    RefusalIsNotSaid,
+    ReturnIsNotSaid,
     AdoptionForgetsTheHead,
+    AdoptionStoresNoHead,
     AdoptionLeavesClaims,
+    AdmissionLeavesTheCursor,
     AdmissionStateBeforeStart,
     ReaderSetsNoHazard,
     ReaderLooksOnce,
+    ReaderWaitsForTheDead,
+    TakeLeavesItsHazard,
     CopyLooksOnce,
+    KeepSetsNoBit,
     KeepMovesCursorBeforeHold,
     KeepLowersHazardBeforeHold,
     ReleaseForgetsCursor,
     ReleaseForgetsHold,
+    ReleaseLeavesItsHazard,
     GapByDirectoryAlone,
     GapUnderClaim,
     EntryClaimedBlindly,
     ReaderNeverLooksAtTheBell,
     OwnerSleepsWithoutALook,
+    OwnerAnnouncesNothing,
+    WakerTakesNoFlag,
     WakerForgetsTheGeneration,
     /// Breaks nothing: the application is done with the sample.
     ReleaseLowersHazardBeforeCursor,
     /// Breaks nothing: the directory only saves a scan.
     OwnerForgetsTheDirectory,
+    /// Breaks nothing: the hold bit is there.
+    KeepLowersHazardBeforeCursor,
+    /// Breaks nothing: what went by is in no slot, and the next release moves the cursor.
+    GapLeavesTheCursor,
+    /// Breaks nothing: a cursor that is too low is put right by the next release.
+    AdmissionStateBeforeCursor,
+    /// Breaks nothing: the entry was freed without one.
+    AdmissionLeavesTheHazard,
+    /// Breaks nothing: admission lowers it.
+    VacateLeavesTheHazard,
 }
 
 const fn owner(during: &'static str, kind: Kind, word: fn(SlotWord) -> bool) -> Site {
@@ -134,15 +164,75 @@ fn is_head(word: SlotWord) -> bool {
     word == SlotWord::Head
 }
 
+fn is_state(word: SlotWord) -> bool {
+    matches!(word, SlotWord::State(_))
+}
+
 fn is_waiters(word: SlotWord) -> bool {
     word == SlotWord::SpaceWaiters
 }
 
 impl Mutant {
     pub(crate) fn rule(self) -> Rule {
-        use Kind::{Add, And, Load, Or, Store};
+        use Kind::{Add, And, Load, Or, Store, Swap};
         match self {
-            Self::None | Self::ExpiryFreesTheEntry | Self::OwnerSleepsWithoutALook => Rule::None,
+            // The owner and the readers themselves do these.
+            Self::None
+            | Self::ExpiryFreesTheEntry
+            | Self::OwnerSleepsWithoutALook
+            | Self::OwnerPublishesBeforeItHasWritten
+            | Self::OwnerWaitsForNobody
+            | Self::OwnerForgetsItsHistory
+            | Self::AheadTakesWhatIsWanted
+            | Self::ReaderWaitsForTheDead => Rule::None,
+            Self::OwnerClaimsNothing => {
+                Rule::Drop(owner("reserve", Store, is_seq), |seq| seq & CLAIM != 0)
+            }
+            Self::OwnerClaimsAfterItsLook => Rule::Late {
+                what: owner("reserve", Store, is_seq),
+                after: owner("reserve", Load, is_reading),
+            },
+            Self::OwnerLooksAtHoldsBeforeHazards => {
+                Rule::Early { holds_before: owner("reserve", Load, is_reading) }
+            }
+            Self::OwnerKeepsTheNumberOfWhatItOverwrites => {
+                Rule::Drop(owner("reserve", Store, is_seq), |seq| seq == 0)
+            }
+            Self::AheadIgnoresHolds => Rule::Answer(owner("ahead", Load, is_hold), |_| 0),
+            Self::NobodyClearsTheHazard => Rule::Drop(owner("", Store, is_reading), |_| true),
+            Self::AdmissionLeavesTheHazard => {
+                Rule::Drop(owner("serve", Store, is_reading), |_| true)
+            }
+            Self::VacateLeavesTheHazard => Rule::Drop(owner("bury", Store, is_reading), |_| true),
+            Self::RefusalIsNotSaid => Rule::Drop(owner("serve", Store, is_state), |state| {
+                state & 0xff == EntryStatus::Refused as u64
+            }),
+            // Its admission was said under epoch 1.
+            Self::ReturnIsNotSaid => {
+                Rule::Drop(owner("serve", Store, is_state), |state| state >> 8 > 1)
+            }
+            Self::AdoptionStoresNoHead => Rule::Drop(owner("adopt", Store, is_head), |_| true),
+            Self::AdmissionLeavesTheCursor => {
+                Rule::Drop(owner("serve", Store, is_cursor), |_| true)
+            }
+            Self::AdmissionStateBeforeCursor => Rule::Late {
+                what: owner("serve", Store, is_cursor),
+                after: owner("serve", Store, is_state),
+            },
+            Self::TakeLeavesItsHazard => {
+                Rule::Drop(reader("take", Store, is_reading), |seq| seq == 0)
+            }
+            Self::KeepSetsNoBit => Rule::Drop(reader("take", Or, is_hold), |_| true),
+            Self::KeepLowersHazardBeforeCursor => Rule::Late {
+                what: reader("take", Store, is_cursor),
+                after: reader("take", Store, is_reading),
+            },
+            Self::GapLeavesTheCursor => Rule::Drop(reader("take", Store, is_cursor), |_| true),
+            Self::ReleaseLeavesItsHazard => {
+                Rule::Drop(reader("release", Store, is_reading), |_| true)
+            }
+            Self::OwnerAnnouncesNothing => Rule::Drop(owner("", Store, is_waiters), |_| true),
+            Self::WakerTakesNoFlag => Rule::Drop(reader("", Swap, is_waiters), |_| true),
             Self::OwnerIgnoresHazards => Rule::Answer(owner("reserve", Load, is_reading), |_| 0),
             Self::OwnerLooksAtHoldsOnlyBeforeTheClaim => {
                 Rule::Stale(owner("reserve", Load, is_hold))

@@ -41,6 +41,8 @@ pub(crate) struct OwnerLocal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum OwnerOp {
     Reserve,
+    /// Takes the next slot ahead of time.
+    Ahead,
     /// Writes the payload of a loan and commits it.
     Publish(SlotIndex),
     /// Writes some of the payload of a loan and gives it back.
@@ -88,7 +90,8 @@ impl OwnerProgram {
 
     /// Which readers' unread samples stay.
     fn may_block(&self) -> ReaderSet {
-        if self.config.waits { ReaderSet::ALL } else { ReaderSet::EMPTY }
+        let waits = self.config.waits && self.mutant != Mutant::OwnerWaitsForNobody;
+        if waits { ReaderSet::ALL } else { ReaderSet::EMPTY }
     }
 
     /// The reader actor whose node is in an entry.
@@ -167,12 +170,33 @@ impl OwnerProgram {
                 local.space = Space::Full;
                 Event::Quiet
             }),
+            OwnerOp::Ahead => {
+                let before = core.clone();
+                let slot = if self.mutant == Mutant::AheadTakesWhatIsWanted {
+                    core.reserve(words, ReaderSet::EMPTY).ok()
+                } else {
+                    core.reserve_ahead(words)
+                };
+                let Some(slot) = slot else { return Event::Quiet };
+                loans.push(slot);
+                local.space = Space::Enough;
+                Event::Replaced { seq: before.seq(slot) }
+            }
             OwnerOp::Publish(slot) => {
                 let number = core.head() + 1;
-                words.write_half(slot, 0, number);
-                words.write_half(slot, 1, number);
+                let write = || (0..2).for_each(|half| words.write_half(slot, half, number));
+                let late = self.mutant == Mutant::OwnerPublishesBeforeItHasWritten;
+                if !late {
+                    write();
+                }
                 let covered = core.connected();
                 let seq = core.commit(words, slot, [0; 16]);
+                if late {
+                    write();
+                }
+                if self.mutant == Mutant::OwnerForgetsItsHistory {
+                    core.forget_instance(&[0; 16]);
+                }
                 loans.retain(|loan| *loan != slot);
                 Event::Committed { seq, covered }
             }
@@ -254,6 +278,7 @@ impl OwnerProgram {
 pub(crate) fn name(op: OwnerOp) -> &'static str {
     match op {
         OwnerOp::Reserve | OwnerOp::Announce => "reserve",
+        OwnerOp::Ahead => "ahead",
         OwnerOp::Publish(_) => "publish",
         OwnerOp::Discard(_) => "discard",
         OwnerOp::Drop => "drop",
@@ -284,6 +309,9 @@ impl Program for OwnerProgram {
             _ => {
                 if wanted && local.loans.len() < config.loans {
                     options.push(OwnerOp::Reserve);
+                    if config.ahead {
+                        options.push(OwnerOp::Ahead);
+                    }
                 }
                 if config.drops && local.space == Space::Full {
                     options.push(OwnerOp::Drop);

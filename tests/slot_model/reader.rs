@@ -261,7 +261,10 @@ impl Program for ReaderProgram {
                 let wants = local.core.as_ref().is_some_and(|core| core.want() <= config.samples);
                 if more && (wants || config.unsettled()) {
                     let how = if self.has(config.copies) { ReaderOp::Copy } else { ReaderOp::Take };
-                    options.extend([how(false), how(true)]);
+                    options.push(how(false));
+                    if self.mutant != Mutant::ReaderWaitsForTheDead {
+                        options.push(how(true));
+                    }
                 }
             }
             Phase::Away | Phase::Asked => {
