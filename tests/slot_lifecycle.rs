@@ -1,7 +1,9 @@
 //! What becomes of readers and samples when a segment is replaced, closed, adopted.
 #![allow(clippy::unwrap_used)] // test helpers are not #[test] functions
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dds_shm::liveness::{Node, NodeOptions, RuntimeDir};
@@ -205,4 +207,48 @@ fn a_reader_that_only_waits_for_moments_notices_that_its_writer_died() {
     // What the killed process left in /dev/shm.
     let options = dds_shm::liveness::SweepOptions { remove: true, ..Default::default() };
     dds_shm::liveness::sweep(&runtime, &options).unwrap();
+}
+
+#[test]
+fn who_attaches_while_a_segment_is_made_finds_all_of_it_or_nothing() {
+    const TIMES: u32 = 200;
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = RuntimeDir::create(&dir.path().join("shm")).unwrap();
+    let [writers, readers] = [(); 2].map(|()| Node::new(&runtime, NodeOptions::default()).unwrap());
+    let layout = "shmlay1;le;s8,8{0:value:u64}";
+    let options = SegmentOptions::new("Made", "Value", TypeHash::of_layout(layout), 8)
+        .layout(layout)
+        .guid([7; 16]);
+    let owner = PosixSlotAllocator::create(&writers, &options).unwrap();
+    let (flink, first) = (owner.flink_path().to_owned(), owner.identity().incarnation);
+    drop(owner);
+
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let attaches = scope.spawn(|| {
+            let mut found = HashSet::new();
+            while !over.load(Ordering::Relaxed) {
+                match PosixSlotAllocator::attach(&readers, &flink, None) {
+                    Ok(segment) => {
+                        let identity = segment.identity();
+                        assert_eq!((&*identity.topic, &*identity.layout), ("Made", layout));
+                        assert_eq!(identity.type_hash, TypeHash::of_layout(layout));
+                        found.insert(identity.incarnation);
+                    }
+                    // No flink, or no objects behind one that was read just before.
+                    Err(error) => assert!(format!("{error:?}").contains("NotFound"), "{error:?}"),
+                }
+            }
+            found
+        });
+        for _ in 0..TIMES {
+            let owner = PosixSlotAllocator::create(&writers, &options).unwrap();
+            std::thread::yield_now();
+            drop(owner);
+        }
+        over.store(true, Ordering::Relaxed);
+        let found = attaches.join().unwrap();
+        println!("{} of {TIMES} were found", found.len());
+        assert!(!found.contains(&first));
+    });
 }
