@@ -125,8 +125,11 @@ impl PosixSlotAllocator {
         files: SegmentFiles,
     ) -> Result<Self, SlotError> {
         let paths = Paths { flink: files.flink.clone(), segment: files.name.data().path() };
-        let home =
-            Home { files: Mutex::new(files), node: Arc::clone(node), options: options.clone() };
+        let home = Home {
+            files: Mutex::new(Some(files)),
+            node: Arc::clone(node),
+            options: options.clone(),
+        };
         let owner = SegmentOwner::new(memory, identity.clone(), beginning, options, Some(home));
         let owner = Arc::new(owner);
         let weak: Weak<SegmentOwner> = Arc::downgrade(&owner);

@@ -101,6 +101,8 @@ impl SegmentOwner {
     ) -> Result<(), SlotError> {
         let identity = Identity { incarnation: Incarnation::random(), ..self.identity.clone() };
         let mut current = home.files.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // There is a writer, so there are names.
+        let current = current.as_mut().ok_or(SlotError::NotOwner)?;
         let (mut files, memory) =
             SegmentFiles::make(&home.node, &home.options, &identity, &current.flink)?;
         let kept: Vec<_> = (hot.core.kept_slots().into_iter().enumerate())

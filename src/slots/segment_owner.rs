@@ -90,6 +90,8 @@ pub(super) struct Service {
     pub(super) looked: Option<Instant>,
     /// When going on in new memory failed last.
     pub(super) stuck_since: Option<Instant>,
+    /// The writer is gone: nothing in the segment is touched any more.
+    is_over: bool,
 }
 
 /// Where an owner starts.
@@ -103,9 +105,9 @@ pub(crate) struct Beginning {
 /// What a segment in shared memory has and one on the heap has not.
 #[derive(Debug)]
 pub(crate) struct Home {
-    /// Taken back when the owner goes, and exchanged when it goes on in new memory. Before the node,
+    /// Taken back when the writer goes, and exchanged when it goes on in new memory. Before the node,
     /// which keeps its own names for the janitor while it finds some of these.
-    pub(crate) files: Mutex<SegmentFiles>,
+    pub(crate) files: Mutex<Option<SegmentFiles>>,
     pub(crate) node: Arc<Node>,
     pub(crate) options: SegmentOptions,
 }
@@ -158,6 +160,7 @@ impl SegmentOwner {
                 former: Vec::new(),
                 looked: None,
                 stuck_since: None,
+                is_over: false,
             }),
             identity,
             flow: options.flow,
@@ -426,6 +429,9 @@ impl SegmentOwner {
     pub(crate) fn mark_reader_disconnected(&self, reader: ReaderIndex) -> Result<(), SlotError> {
         self.check_process()?;
         let mut service = self.service();
+        if service.is_over {
+            return Err(SlotError::WrongReader { reader });
+        }
         let resend_from = {
             let mut hot = self.hot.lock();
             let hot = &mut *hot;
@@ -474,6 +480,9 @@ impl SegmentOwner {
             return;
         }
         let mut service = self.service();
+        if service.is_over {
+            return;
+        }
         let memory = self.memory();
         let requests = memory.load(SlotWord::Requests, Ordering::Acquire);
         if requests == service.requests_seen && !probe {
@@ -649,11 +658,22 @@ impl SegmentOwner {
         }
     }
 
-    /// Tells readers that there will be no more.
-    pub(crate) fn close(&self) {
-        if self.check_process().is_err() {
+    /// The end: tells readers that there will be no more, and takes the names back. From then on
+    /// another writer may have the names, and the memory too.
+    pub(crate) fn end(&self) {
+        let mut service = self.service();
+        if self.check_process().is_err() || service.is_over {
             return;
         }
+        service.is_over = true;
+        self.close();
+        if let Some(home) = &self.home {
+            *home.files.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    /// Tells readers that there will be no more.
+    fn close(&self) {
         let mut hot = self.hot.lock();
         let hot = &mut *hot;
         let closed = tagged(u64::from(hot.epoch), OwnerState::Closed as u8);
@@ -744,7 +764,7 @@ impl Service {
 impl Drop for SegmentOwner {
     fn drop(&mut self) {
         if self.check_process().is_ok() {
-            self.close();
+            self.end();
         } else {
             // The names are the parent's.
             std::mem::forget(self.home.take());

@@ -260,5 +260,10 @@ impl Drop for SlotWriter {
         if let Some(side) = self.side.take() {
             self.owner.hot.give_back(side);
         }
+        // Not when the last handle is gone: the node's service thread may have one just now, and the
+        // next writer wants the same names. (Of a segment on the heap there may be other writers.)
+        if self.owner.home.is_some() {
+            self.owner.end();
+        }
     }
 }
