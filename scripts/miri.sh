@@ -17,12 +17,12 @@ run() { # run TARGET [ARGUMENT...]: TARGET is --lib or --test=NAME
 }
 # In short: where there is unsafe code that can run here, and threads.
 run --lib types::tests slots::owner_cell slots::zds2::layout
-run --test=slot_torn_reads of_a_segment_on_the_heap_sees
 run --test=slot_conformance in_memory::a_reader_that in_memory::two_loans in_memory::typed in_memory::the_payload
 if [ "${1:-}" != short ]; then
     run --lib types:: wire:: discovery::shm_locator discovery::locator discovery::re discovery::user_data \
         discovery::lease slots:: sync:: transport::switch transport::stable_vec transport::event shm::memory
     run --test=slot_conformance in_memory::
+    run --test=slot_torn_reads of_a_segment_on_the_heap_sees
     run --test=flat_struct
     run --test=wire_discovery_data
     run --test=fuzz_corpus

@@ -56,8 +56,13 @@ fn check(sample: &[u8]) -> u64 {
 /// Writes until the time is over; returns how many samples were published or dropped.
 fn write_in_a_loop(writer: &SlotWriter) -> u64 {
     let until = Instant::now() + TIME;
+    write_while(writer, || Instant::now() < until)
+}
+
+/// Writes while it is so; returns how many samples were published or dropped.
+fn write_while(writer: &SlotWriter, is_so: impl Fn() -> bool) -> u64 {
     let mut number = 0;
-    while Instant::now() < until {
+    while is_so() {
         number += 1;
         match writer.loan() {
             Ok(mut loan) => {
@@ -260,14 +265,22 @@ fn no_reader_of_a_segment_on_the_heap_sees_a_torn_sample() {
     let segment = InMemorySlotAllocator::create(&options()).unwrap();
     let writer = segment.writer().unwrap();
     let readers = [1, MAX_HELD, 1].map(|held| segment.open_reader(best_effort(held)).unwrap());
-    let enough = 2 * ENOUGH + 10;
+    let enough = ENOUGH + 1;
+    let finished = AtomicU64::new(0);
+    let begun = Instant::now();
     thread::scope(|scope| {
         let [in_place, holding, copying] = readers;
+        let finished = &finished;
+        let ends = move |seen: Seen| {
+            finished.fetch_add(1, Ordering::Relaxed);
+            seen
+        };
         // The heap's segment has no end while it is here: they stop by themselves.
-        let in_place = scope.spawn(move || take_in_place(&in_place, 1, enough));
-        let holding = scope.spawn(move || take_in_place(&holding, MAX_HELD, enough));
-        let copying = scope.spawn(move || take_copies(&copying, enough));
-        write_in_a_loop(&writer);
+        let in_place = scope.spawn(move || ends(take_in_place(&in_place, 1, enough)));
+        let holding = scope.spawn(move || ends(take_in_place(&holding, MAX_HELD, enough)));
+        let copying = scope.spawn(move || ends(take_copies(&copying, enough)));
+        // However slow they are made; one that fails does not finish.
+        write_while(&writer, || begun.elapsed() < 5 * SOON && finished.load(Ordering::Relaxed) < 3);
         for seen in [in_place, holding, copying].map(|reader| reader.join().unwrap()) {
             seen.assert_adds_up(seen.last);
         }
