@@ -11,13 +11,13 @@ use crate::stopwatch::Stopwatch;
 use crate::transport::{Receiver as _, Transport};
 use crate::waiting::{Partner, spin_for};
 
-/// Octets that are moved in a round of touched samples, at most.
+/// Octets of the samples of a round, at most: they fit one page of LLMP, and copies take a second.
 const OCTETS: u64 = 192 << 20;
 
 /// Round trips of a round: fewer if each moves many octets.
 pub(super) fn count(cell: &Cell, most: u64) -> u64 {
-    let octets = if cell.touched() { 4 * u64::from(cell.size) } else { 0 };
-    (OCTETS / octets.max(1)).clamp(most.min(40), most)
+    let octets = u64::from(cell.size) * if cell.touched() { 4 } else { 1 };
+    (OCTETS / octets).clamp(most.min(40), most)
 }
 
 /// The median and the 99th percentile of a round, nanoseconds.
