@@ -28,6 +28,13 @@ pub(crate) const SMALL: &[Config] = &[
     Config { name: "blocking, both killed", kill: 0b11, ..PLAIN },
     Config { name: "overwriting, r1 killed", kill: 0b10, ..OVERWRITING },
     Config { name: "blocking, late join", join: 0b10, ..PLAIN },
+    Config {
+        name: "blocking, late join, lease and return",
+        join: 0b10,
+        lease: 0b10,
+        returns: 0b10,
+        ..PLAIN
+    },
     Config { name: "blocking, r1 leaves, keep r1", leave: 0b10, keep: 0b10, ..PLAIN },
     Config { name: "entry reused after leave", join: 0b10, leave: 0b01, entries: 1, ..PLAIN },
     Config { name: "entry reused after a kill", join: 0b10, kill: 0b01, entries: 1, ..PLAIN },
