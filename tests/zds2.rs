@@ -156,6 +156,52 @@ fn a_disconnected_reader_blocks_nobody_and_is_told() {
 }
 
 #[test]
+fn a_handle_from_before_a_reader_was_told_reads_nothing_more() {
+    let home = Home::new();
+    let node = home.node();
+    let owner = PosixSlotAllocator::create(&node, &options()).unwrap();
+    let consumer = PosixSlotAllocator::attach(&node, owner.flink_path(), None).unwrap();
+    consumer.add_reader_as(index()).unwrap();
+    (0..4).for_each(|_| publish(&owner, b"x"));
+    let handles = [0, 1].map(|slot| consumer.unread_slot(slot, index()).unwrap().unwrap());
+    // Nobody told the owner: the first slot gets another sample, the second is as it was.
+    publish(&owner, b"y");
+    assert_eq!(consumer.read_slot(handles[1]).unwrap().1, b"x");
+    let error = consumer.next_unread_slot(index()).unwrap_err();
+    assert!(matches!(error, SlotError::NotWaitedFor { .. }), "{error}");
+    let error = consumer.read_slot(handles[1]).unwrap_err();
+    assert!(matches!(error, SlotError::StaleHandle { .. }), "{error}");
+}
+
+#[test]
+fn a_disconnected_reader_takes_no_sample_from_another_beside_it() {
+    let home = Home::new();
+    let node = home.node();
+    let owner = PosixSlotAllocator::create(&node, &options()).unwrap();
+    let consumer = PosixSlotAllocator::attach(&node, owner.flink_path(), None).unwrap();
+    let other = ReaderIndex::new(8).unwrap();
+    for side in [&owner, &consumer] {
+        [index(), other].into_iter().for_each(|reader| side.add_reader_as(reader).unwrap());
+    }
+    publish(&owner, b"x");
+    let [handle, _] = [index(), other].map(|reader| consumer.next_unread_slot(reader).unwrap());
+    owner.mark_reader_disconnected(index()).unwrap();
+    assert_eq!(consumer.read_slot(handle.unwrap()).unwrap().1, b"x");
+}
+
+#[test]
+fn a_segment_of_another_user_is_refused() {
+    let home = Home::new();
+    let node = home.node();
+    let owner = PosixSlotAllocator::create(&node, &options()).unwrap();
+    // Only root can give it away, and only root could open it then.
+    if std::os::unix::fs::chown(owner.segment_path(), Some(12345), None).is_ok() {
+        let attached = PosixSlotAllocator::attach(&node, owner.flink_path(), None);
+        assert!(unsupported(attached).contains("another user"));
+    }
+}
+
+#[test]
 fn who_sleeps_is_woken_by_the_last_sample_and_told_that_the_writer_left() {
     let home = Home::new();
     let owner = PosixSlotAllocator::create(&home.node(), &options()).unwrap();

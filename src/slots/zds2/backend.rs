@@ -233,10 +233,12 @@ impl SlotBackend for Zds2Backend {
     fn read_slot(&self, handle: SlotHandle) -> Result<(SampleHeader, Vec<u8>), SlotError> {
         let seq = self.sample(handle)?;
         let readers = self.readers()?;
-        // Only what the bit of a reader here protects is read.
-        let reader = readers.iter().find(|reader| reader.has_unread(handle.slot, seq));
-        let octets = reader.and_then(|reader| reader.copy(&self.memory, handle.slot, seq));
-        let octets = octets.ok_or_else(|| handle.stale())?;
+        // Only what the bit of a reader here protects is read; the owner may have disconnected one of
+        // them and still wait for another.
+        let octets = (readers.iter())
+            .filter(|reader| reader.has_unread(handle.slot, seq))
+            .find_map(|reader| reader.copy(&self.memory, handle.slot, seq))
+            .ok_or_else(|| handle.stale())?;
         let size = octets.len() as u32;
         // The format has no more metadata; the RTPS sequence number is not known.
         let header =
@@ -320,7 +322,7 @@ impl Drop for Zds2Backend {
         let here = self.check_process().is_ok();
         if let Role::Owner { files, .. } = &mut self.role {
             if here {
-                // The names first: who is woken finds them gone.
+                // The names first: who is woken and looks for them (once in `PROBE_EVERY`) finds none.
                 drop(files.take());
                 bump(&*self.memory);
             } else {

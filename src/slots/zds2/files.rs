@@ -126,6 +126,13 @@ pub(in crate::slots) fn attach(
 ) -> Result<Zds2Backend, SlotError> {
     let object = SharedObject::open(name, Access::ReadWrite)?;
     let info = object.info()?;
+    // The mode keeps others out, but not root.
+    if info.uid != nix::unistd::geteuid().as_raw() {
+        return Err(refuse(
+            "be read by another user than its owner",
+            "run both as one user, or use the project's own format",
+        ));
+    }
     let memory = Arc::new(Zds2Memory::check(Memory::map(&object, MapOptions::default())?)?);
     let made_here = FlinkTarget::Zds2(name.clone()).segment();
     let link = match made_here {

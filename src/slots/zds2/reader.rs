@@ -138,9 +138,11 @@ impl Reader {
         self.reached.saturating_add_signed(ahead.into()).saturating_add(1)
     }
 
-    /// Whether `seq` is unread in `slot`, as far as this reader knows.
+    /// Whether `seq` is unread in `slot`, as far as this reader knows; never once it was not waited for,
+    /// since a copy could be torn.
     pub(super) fn has_unread(&self, slot: SlotIndex, seq: u64) -> bool {
-        matches!(self.slots.get(slot.get()), Some(Seen::Unread(number)) if self.seq(*number) == seq)
+        !self.not_waited_for
+            && matches!(self.slots.get(slot.get()), Some(Seen::Unread(number)) if self.seq(*number) == seq)
     }
 
     /// Copies an unread sample out; `None` if it did not stay as it was.
