@@ -44,6 +44,9 @@ impl LocatorParts {
 
 /// The locator of a segment, for a host that makes its segments itself. ZeroDDS decodes it too.
 ///
+/// It leads to the incarnation that is written to now: when the owner has replaced the segment
+/// ([`OwnerHandle::incarnation`](crate::slots::OwnerHandle::incarnation) is another), announce it anew.
+///
 /// # Errors
 /// [`LocatorError::BadPath`] if the flink's path cannot be announced.
 pub fn locator_of(segment: &PosixSlotAllocator) -> Result<ShmLocator, LocatorError> {
@@ -57,7 +60,13 @@ pub fn locator_of(segment: &PosixSlotAllocator) -> Result<ShmLocator, LocatorErr
         host: HostIdentity::of_this_process(),
         incarnation: identity.incarnation,
     };
-    parts.locator(identity.incarnation)
+    parts.locator(incarnation_of(segment))
+}
+
+/// The incarnation that is written to now, as far as this side knows: an owner replaces its segment.
+fn incarnation_of(segment: &PosixSlotAllocator) -> Incarnation {
+    let owner = segment.owner_handle().ok();
+    owner.and_then(|owner| owner.incarnation()).unwrap_or(segment.identity().incarnation)
 }
 
 /// Attaches to the segment that a received locator leads to, of either format, to read it by handles.

@@ -58,7 +58,7 @@ fn compare(node: &Arc<Node>, size: usize) -> Result<()> {
     let attached = PosixSlotAllocator::attach(node, segment.flink_path(), None)?;
     let reader = attached.add_reader(&ReaderOptions::default())?;
     let (ours, reader) =
-        (WriterSlots::new(segment), ReaderSlots::new(attached, reader, Delivery::Newest));
+        (WriterSlots::new(segment), ReaderSlots::new(attached, reader, Delivery::Newest, size));
     while !owner.readers().iter().any(|(_, status, _)| *status == EntryStatus::Admitted) {
         std::thread::sleep(Duration::from_millis(1));
     }

@@ -15,6 +15,7 @@ use dds_shm::discovery::{Interfaces, ParticipantConfig};
 use dds_shm::liveness::{Node, NodeOptions, RuntimeDir};
 use dds_shm_zerodds::{Delivery, Publication, SegmentFinder, segment_options};
 use zerodds_dcps::dds_type::{DecodeError, EncodeError, PlainCdr2BeKeyHolder};
+use zerodds_dcps::qos::ReliabilityKind;
 use zerodds_dcps::{
     DataReaderQos, DataWriterQos, DdsType, DomainParticipant, DomainParticipantFactory,
     DomainParticipantQos, PublisherQos, SubscriberQos, Topic, TopicQos,
@@ -114,7 +115,9 @@ fn write() -> Result<()> {
 fn read() -> Result<()> {
     let (participant, topic) = join()?;
     let subscriber = participant.create_subscriber(SubscriberQos::default());
-    let reader = subscriber.create_datareader::<Reading>(&topic, DataReaderQos::default())?;
+    let mut qos = DataReaderQos::default();
+    qos.reliability.kind = ReliabilityKind::Reliable;
+    let reader = subscriber.create_datareader::<Reading>(&topic, qos)?;
 
     // segment
     let node = Node::new(&RuntimeDir::of_process()?, NodeOptions::default())?;

@@ -10,6 +10,7 @@ use dds_shm::liveness::Node;
 use dds_shm::slots::ReaderIndex;
 use dds_shm::transport::attach_by_locator;
 use dds_shm::{PosixSlotAllocator, ReaderOptions};
+use zerodds_dcps::qos::ReliabilityKind;
 use zerodds_dcps::{DataReader, DdsType};
 use zerodds_flatdata::FlatStruct;
 
@@ -67,6 +68,8 @@ impl SegmentFinder {
     /// segment that ZeroDDS made does not say what its samples are: then the type name, which
     /// discovery compares, is all there is.
     ///
+    /// The writer waits for a RELIABLE reader; for any that it knows in ZDS2.
+    ///
     /// # Errors
     /// [`HostError::Network`]: the samples of this writer go by network. [`HostError::IndexNeeded`].
     pub fn attach<T: DdsType + FlatStruct + Send + Sync + 'static>(
@@ -78,7 +81,8 @@ impl SegmentFinder {
     ) -> Result<Subscription<T>, HostError> {
         let guid = reader.rtps_guid().ok_or(HostError::Offline)?;
         let segment = self.open::<T>(writer)?;
-        let options = ReaderOptions { guid, ..ReaderOptions::default() };
+        let reliable = reader.qos().reliability.kind == ReliabilityKind::Reliable;
+        let options = ReaderOptions { guid, reliable, ..ReaderOptions::default() };
         let index = match (segment.format(), index) {
             (dds_shm::types::SegmentFormat::ZDS2, None) => return Err(HostError::IndexNeeded),
             (dds_shm::types::SegmentFormat::ZDS2, Some(index)) => {
@@ -87,7 +91,7 @@ impl SegmentFinder {
             }
             _ => segment.add_reader(&options)?,
         };
-        Ok(Subscription::new(reader, ReaderSlots::new(segment, index, delivery)))
+        Ok(Subscription::new(reader, ReaderSlots::new(segment, index, delivery, T::WIRE_SIZE)))
     }
 
     fn open<T: FlatStruct>(

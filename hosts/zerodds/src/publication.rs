@@ -54,7 +54,10 @@ pub fn segment_options<T: DdsType + FlatStruct>(
 ///
 /// The segment is announced by the participant's own SEDP (`PID_SHM_LOCATOR`). A reader that the
 /// participant does not match any more, because it left or its participant's lease expired, is
-/// disconnected from the segment: it holds nobody up, and gets its place back if it returns.
+/// disconnected from the segment: it holds nobody up. If it returns it gets its place back by itself
+/// in format 1; in ZDS2 it has to be named again.
+///
+/// A segment of format 1 that its owner replaces, because a reader pins every slot, is announced anew.
 ///
 /// Dropping it takes the announcement and the backend back; `write_flat` goes by network again.
 pub struct Publication<T: DdsType + FlatStruct + Send + Sync + 'static> {
@@ -62,7 +65,6 @@ pub struct Publication<T: DdsType + FlatStruct + Send + Sync + 'static> {
     slots: Arc<WriterSlots>,
     watch: Arc<Watch>,
     thread: Option<JoinHandle<()>>,
-    locator: ShmLocator,
 }
 
 /// What the watching thread works on.
@@ -72,6 +74,8 @@ struct Watch {
     slots: Arc<WriterSlots>,
     /// ZDS2: who has which index.
     indexes: Mutex<BTreeMap<[u8; 16], ReaderIndex>>,
+    /// What is announced.
+    locator: Mutex<ShmLocator>,
     over: AtomicBool,
 }
 
@@ -96,20 +100,24 @@ impl<T: DdsType + FlatStruct + Send + Sync + 'static> Publication<T> {
             writer: entity,
             slots: Arc::clone(&slots),
             indexes: Mutex::default(),
+            locator: Mutex::new(locator.clone()),
             over: AtomicBool::new(false),
         });
         let watched = Arc::clone(&watch);
+        watch.runtime.set_shm_locator(entity, locator.encode());
         let thread = std::thread::Builder::new()
             .name("dds-shm-leases".to_owned())
-            .spawn(move || watched.run())?;
+            .spawn(move || watched.run())
+            .inspect_err(|_| watch.runtime.clear_shm_locator(entity))?;
         writer.set_flat_backend(Some(Arc::clone(&slots) as _), 0);
-        watch.runtime.set_shm_locator(entity, locator.encode());
         let (writer, thread) = (writer.clone(), Some(thread));
-        Ok(Self { writer, slots, watch, thread, locator })
+        Ok(Self { writer, slots, watch, thread })
     }
 
     /// A ZDS2 segment has no table of readers: the reader with this GUID uses this index from now on,
-    /// and the writer waits for it.
+    /// and the writer waits for it: until the participant has matched it and does not any more, or
+    /// [`mark_reader_disconnected`](dds_shm::SlotBackend::mark_reader_disconnected). One that dies before
+    /// it is matched is for the caller to disconnect.
     ///
     /// # Errors
     /// [`SlotError::Unsupported`] for format 1, where readers register themselves;
@@ -122,8 +130,8 @@ impl<T: DdsType + FlatStruct + Send + Sync + 'static> Publication<T> {
 
     /// What is announced.
     #[must_use]
-    pub fn locator(&self) -> &ShmLocator {
-        &self.locator
+    pub fn locator(&self) -> ShmLocator {
+        self.watch.locator().clone()
     }
 
     /// The segment behind ZeroDDS's trait.
@@ -136,7 +144,7 @@ impl<T: DdsType + FlatStruct + Send + Sync + 'static> Publication<T> {
 impl<T: DdsType + FlatStruct + Send + Sync + 'static> fmt::Debug for Publication<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Publication");
-        shown.field("slots", &self.slots).field("locator", &self.locator).finish_non_exhaustive()
+        shown.field("slots", &self.slots).field("locator", &self.locator()).finish_non_exhaustive()
     }
 }
 
@@ -144,19 +152,37 @@ impl<T: DdsType + FlatStruct + Send + Sync + 'static> Drop for Publication<T> {
     fn drop(&mut self) {
         self.watch.over.store(true, Ordering::Release);
         self.watch.runtime.wake_discovery_waiters();
-        self.watch.runtime.clear_shm_locator(self.watch.writer);
         self.writer.set_flat_backend(None, 0);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the thread that watches readers panicked");
         }
+        // After the thread, which announces too.
+        self.watch.runtime.clear_shm_locator(self.watch.writer);
     }
 }
 
 impl Watch {
     fn indexes(&self) -> std::sync::MutexGuard<'_, BTreeMap<[u8; 16], ReaderIndex>> {
         self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn locator(&self) -> std::sync::MutexGuard<'_, ShmLocator> {
+        self.locator.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Announces the segment anew if its owner has replaced it.
+    fn follow(&self) {
+        match locator_of(self.slots.segment()) {
+            Ok(now) if now != *self.locator() => {
+                self.runtime.set_shm_locator(self.writer, now.encode());
+                *self.locator() = now;
+            }
+            Ok(_) => {}
+            // Not possible: the path is the one that was announced.
+            Err(error) => tracing::error!(%error, "no locator"),
+        }
     }
 
     fn run(&self) {
@@ -169,6 +195,7 @@ impl Watch {
                 self.disconnect(gone);
             }
             matched = now;
+            self.follow();
             seen = self.runtime.wait_discovery_change(seen, LOOK_EVERY);
         }
     }

@@ -59,15 +59,11 @@ impl SlotBackend for WriterSlots {
 
     fn commit_slot(&self, handle: ZeroHandle, bytes: &[u8]) -> Result<u32, ZeroError> {
         let committed = self.segment.commit_slot(self.loans.get(handle)?, bytes);
-        let committed = committed.map_err(to_zerodds)?;
-        self.loans.remove(handle);
-        Ok(committed.seq as u32)
+        Ok(self.loans.settle(handle, committed)?.seq as u32)
     }
 
     fn discard_slot(&self, handle: ZeroHandle) -> Result<(), ZeroError> {
-        self.segment.discard_slot(self.loans.get(handle)?).map_err(to_zerodds)?;
-        self.loans.remove(handle);
-        Ok(())
+        self.loans.settle(handle, self.segment.discard_slot(self.loans.get(handle)?))
     }
 
     fn slot_data_ptr(&self, handle: ZeroHandle) -> Result<(*mut u8, usize), ZeroError> {
@@ -79,9 +75,7 @@ impl SlotBackend for WriterSlots {
 
     fn commit_in_place(&self, handle: ZeroHandle, len: usize) -> Result<u32, ZeroError> {
         let committed = self.segment.commit_in_place(self.loans.get(handle)?, len);
-        let committed = committed.map_err(to_zerodds)?;
-        self.loans.remove(handle);
-        Ok(committed.seq as u32)
+        Ok(self.loans.settle(handle, committed)?.seq as u32)
     }
 
     fn read_slot(&self, _handle: ZeroHandle) -> Result<(SlotHeader, Vec<u8>), ZeroError> {

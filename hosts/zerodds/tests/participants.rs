@@ -20,13 +20,14 @@ use dds_shm::slots::{EntryStatus, ReaderIndex};
 use dds_shm::transport::{NetworkReason, attach_by_locator};
 use dds_shm::types::SegmentFormat;
 use dds_shm::wire::{Guid, VendorId};
-use dds_shm::{FlowPolicy, PosixSlotAllocator, SlotBackend as _};
+use dds_shm::{FlowPolicy, PosixSlotAllocator, ReaderOptions, SlotBackend as _};
 use dds_shm_zerodds::{
     Delivery, HostError, Publication, SegmentFinder, Subscription, segment_options,
 };
 use interop_tests::in_namespace;
 use support::{Home, SOON, eventually, role, say};
 use two_participants::{Reading, reading};
+use zerodds_dcps::qos::ReliabilityKind;
 use zerodds_dcps::runtime::RuntimeConfig;
 use zerodds_dcps::{
     DataReader, DataReaderQos, DataWriter, DataWriterQos, DomainParticipant,
@@ -64,7 +65,9 @@ fn writer(participant: &DomainParticipant) -> DataWriter<Reading> {
 fn reader(participant: &DomainParticipant) -> DataReader<Reading> {
     let topic = participant.create_topic::<Reading>(TOPIC, TopicQos::default()).unwrap();
     let subscriber = participant.create_subscriber(SubscriberQos::default());
-    subscriber.create_datareader::<Reading>(&topic, DataReaderQos::default()).unwrap()
+    let mut qos = DataReaderQos::default();
+    qos.reliability.kind = ReliabilityKind::Reliable;
+    subscriber.create_datareader::<Reading>(&topic, qos).unwrap()
 }
 
 fn discovery() -> ParticipantConfig {
@@ -290,6 +293,49 @@ fn a_segment_of_another_type_is_refused() {
         let found = eventually_some("the segment", || finder.writers(&reader).pop());
         let refused = finder.attach(&reader, &found, Delivery::Newest, None).unwrap_err();
         assert!(matches!(refused, HostError::Network(NetworkReason::Mismatch(_))), "{refused}");
+    });
+}
+
+#[test]
+fn a_segment_that_its_owner_replaces_is_announced_anew() {
+    in_namespace!([], || {
+        let home = Home::new();
+        let participant = participant();
+        let writer = writer(&participant);
+        let options = segment_options(&writer).unwrap().slots(4).readers(1, 4);
+        let options = options.flow(FlowPolicy::keep_last(SOON));
+        let options = options.misbehaves_after(Duration::from_millis(200));
+        let node = home.node();
+        let publication = Publication::open(&node, &participant, &writer, &options).unwrap();
+        let first = publication.locator();
+        let flink = publication.slots().segment().flink_path();
+        let holder = ReaderOptions { max_held: 4, ..ReaderOptions::default() };
+        let holder = PosixSlotAllocator::open_reader(&home.node(), flink, None, holder).unwrap();
+        let mut number = 0;
+        let mut held = Vec::new();
+        while held.len() < 4 {
+            writer.write_flat(&reading(number)).unwrap();
+            number += 1;
+            held.extend(holder.take().unwrap());
+        }
+        // Every slot is pinned: it goes on in new memory.
+        writer.write_flat(&reading(number)).unwrap();
+        eventually("the new announcement", || publication.locator() != first);
+
+        let finder = SegmentFinder::start(&node, discovery()).unwrap();
+        // As ZeroDDS makes them: BEST_EFFORT.
+        let topic = participant.create_topic::<Reading>(TOPIC, TopicQos::default()).unwrap();
+        let subscriber = participant.create_subscriber(SubscriberQos::default());
+        let reader = DataReaderQos::default();
+        let reader = subscriber.create_datareader::<Reading>(&topic, reader).unwrap();
+        let found = eventually_some("the segment", || finder.writers(&reader).pop());
+        assert_eq!(found.locator, Some(publication.locator()));
+        let _subscription = finder.attach(&reader, &found, Delivery::Newest, None).unwrap();
+        let owner = publication.slots().segment().owner_handle().unwrap();
+        let guid = reader.rtps_guid().unwrap();
+        eventually("the reader", || {
+            owner.readers().iter().any(|(_, _, entry)| entry.guid == guid && !entry.reliable)
+        });
     });
 }
 
