@@ -1,6 +1,5 @@
 //! An attached segment behind ZeroDDS's slot trait.
 
-use std::cmp::Reverse;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -130,14 +129,15 @@ impl ReaderSlots {
         for slot in 0..self.segment.slot_count() {
             unread.extend(self.segment.unread_slot(slot, self.reader)?);
         }
-        unread.sort_unstable_by_key(|handle| Reverse(handle.seq()));
+        unread.sort_unstable_by_key(SlotHandle::seq);
         let mut newest = None;
-        for handle in unread {
-            match newest {
-                None => newest = self.offer(handle)?,
-                Some(_) => self.segment.mark_read(handle, self.reader)?,
-            }
+        while newest.is_none()
+            && let Some(handle) = unread.pop()
+        {
+            newest = self.offer(handle)?;
         }
+        // The oldest first: the reader's cursor follows, and need not keep what is marked above it.
+        unread.into_iter().try_for_each(|older| self.segment.mark_read(older, self.reader))?;
         Ok(newest)
     }
 
