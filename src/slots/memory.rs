@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, fence};
 use std::time::Duration;
 
 use super::geometry::{SLOT_HEADER, ctl, dat};
-use super::identity::{CTL_MAGIC, DAT_MAGIC};
+use super::identity_words::{IdentityWord, IdentityWords, publish_identity};
 use super::reader_entry::ReaderEntry;
 use super::{Geometry, Identity, ReaderIndex, SampleHeader, SlotIndex, SlotWord};
 use crate::liveness::doorbell::FutexWords;
@@ -220,45 +220,45 @@ impl SegmentMemory {
         (word(8), guid.to_le_bytes())
     }
 
-    /// Writes the identity, its magic numbers last.
+    /// Writes the identity: from now on others attach.
     pub(crate) fn write_identity(&self, identity: &Identity) {
-        let (fixed, strings) = identity.encode_dat();
-        let line = identity.encode_ctl();
-        let parts = [(self.ctl_at(0), &line[..]), (self.dat_at(0), &fixed[..])];
-        // SAFETY: `Geometry::plan` left room for the strings before the slots, and the fixed parts
-        // end before the hot words; nobody looks at any of it before the magic is there.
-        let write = |base: *mut u8, from: usize, octets: &[u8]| unsafe {
-            std::ptr::copy_nonoverlapping(
-                octets[from..].as_ptr(),
-                base.add(from),
-                octets.len() - from,
-            );
-        };
-        crash_point!("the identity");
-        write(self.dat_at(dat::STRINGS), 0, &strings);
-        for (base, octets) in parts {
-            write(base, 4, octets);
-        }
-        for (base, magic) in [(parts[0].0, CTL_MAGIC), (parts[1].0, DAT_MAGIC)] {
-            crash_point!("a magic number");
-            // Release: who finds the magic finds the identity.
-            as_u32(base, 0).store(magic.to_le(), Ordering::Release);
-        }
+        publish_identity(&Openings { dat: &self.dat, ctl: &self.ctl }, identity);
     }
 }
 
-/// Copies the first octets of an object before its geometry is known.
-pub(crate) fn read_start(memory: &Memory, most: usize) -> Vec<u8> {
-    let len = memory.len().min(most) / 8 * 8;
-    let word = |at| as_u64(memory.ptr().as_ptr(), at).load(Ordering::Relaxed);
-    let mut octets = Vec::with_capacity(len);
-    for at in (0..len).step_by(8) {
-        octets.extend(word(at).to_le_bytes());
-        // After each, so after the magic: whoever finds it finds the rest. (Relaxed, because the
-        // mapping may be read-only.)
+/// The beginning of two mapped objects.
+#[derive(Debug)]
+pub(crate) struct Openings<'a> {
+    pub(crate) dat: &'a Memory,
+    pub(crate) ctl: &'a Memory,
+}
+
+impl Openings<'_> {
+    /// The word, if its object is so long.
+    fn word(&self, word: IdentityWord) -> Option<&AtomicU64> {
+        let (object, number) = match word {
+            IdentityWord::Dat(number) => (self.dat, number),
+            IdentityWord::Ctl(number) => (self.ctl, number),
+        };
+        (number < object.len() / 8).then(|| as_u64(object.ptr().as_ptr(), 8 * number))
+    }
+}
+
+impl IdentityWords for Openings<'_> {
+    fn load(&self, word: IdentityWord) -> u64 {
+        // Relaxed, because the mapping may be read-only.
+        self.word(word).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    fn store(&self, word: IdentityWord, value: u64, order: Ordering) {
+        if let Some(word) = self.word(word) {
+            word.store(value, order);
+        }
+    }
+
+    fn acquire(&self) {
         fence(Ordering::Acquire);
     }
-    octets
 }
 
 #[inline(always)]

@@ -8,9 +8,8 @@ use nix::unistd::geteuid;
 
 use super::adoption::take_over;
 use super::backend::{Backend, HasBackend};
-use super::geometry::{MAX_STRINGS, dat};
-use super::identity::CTL_IDENTITY;
-use super::memory::{SegmentMemory, read_start};
+use super::identity_words::read_identity;
+use super::memory::{Openings, SegmentMemory};
 use super::owner::tagged;
 use super::owner_link::OwnerLink;
 use super::segment_owner::{Beginning, Home, SegmentOwner};
@@ -356,12 +355,8 @@ pub(crate) fn map_checked(
 ) -> Result<(Identity, SegmentMemory), SlotError> {
     let dat = Memory::map(dat, options)?;
     let ctl = Memory::map(ctl, options)?;
-    let start = read_start(&dat, dat::STRINGS + MAX_STRINGS);
-    let identity = Identity::decode_dat(&start, dat.len() as u64)?;
-    let line: [u8; CTL_IDENTITY] = read_start(&ctl, CTL_IDENTITY).try_into().map_err(|_| {
-        FormatError::Truncated { expected: identity.geometry.ctl_len(), found: ctl.len() as u64 }
-    })?;
-    identity.check_ctl(&line, ctl.len() as u64)?;
+    let objects = Openings { dat: &dat, ctl: &ctl };
+    let identity = read_identity(&objects, dat.len() as u64, ctl.len() as u64)?;
     let too_short =
         FormatError::Truncated { expected: identity.geometry.dat_len(), found: dat.len() as u64 };
     let memory = SegmentMemory::new(dat, ctl, identity.geometry).ok_or(too_short)?;
