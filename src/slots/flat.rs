@@ -290,6 +290,10 @@ impl<T> Waitable for FlatReader<T> {
         self.reader.is_rung_by(bit)
     }
 
+    fn bell_bit(&self) -> Option<BellBit> {
+        self.reader.bell_bit()
+    }
+
     fn prepare_to_sleep(&self) -> Duration {
         self.reader.prepare_to_sleep()
     }

@@ -795,6 +795,10 @@ impl Waitable for SlotReader {
         self.bit.as_ref().is_some_and(|lease| lease.bit() == bit)
     }
 
+    fn bell_bit(&self) -> Option<BellBit> {
+        self.bit.as_ref().map(BitLease::bit)
+    }
+
     fn prepare_to_sleep(&self) -> Duration {
         self.settle();
         self.sleep_at_most()

@@ -1,5 +1,6 @@
 //! Waiting for several readers at once (DDS 2.2.2.1.6 WaitSet).
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +15,11 @@ pub trait Waitable {
 
     /// Whether `bit` of the node's bell is rung for it.
     fn is_rung_by(&self, bit: BellBit) -> bool;
+
+    /// The bit of the node's bell that is rung for it, if there is one and it stays the same.
+    fn bell_bit(&self) -> Option<BellBit> {
+        None
+    }
 
     /// Called before the thread sleeps: pays what releases owe to writers, and says how long this
     /// reader can do without being looked at.
@@ -60,6 +66,11 @@ pub trait Waitable {
 pub struct WaitSet<'r> {
     node: Arc<Node>,
     readers: Vec<&'r dyn Waitable>,
+    /// The places of those that are always rung by the same bit: behind a wake, to look at all the
+    /// others would take longer than the wake.
+    by_bit: HashMap<BellBit, Vec<usize>>,
+    /// The places of the rest.
+    by_any_bit: Vec<usize>,
 }
 
 impl fmt::Debug for WaitSet<'_> {
@@ -72,7 +83,8 @@ impl<'r> WaitSet<'r> {
     /// An empty set, for readers of `node`.
     #[must_use]
     pub fn new(node: &Arc<Node>) -> Self {
-        Self { node: Arc::clone(node), readers: Vec::new() }
+        let (node, readers) = (Arc::clone(node), Vec::new());
+        Self { node, readers, by_bit: HashMap::new(), by_any_bit: Vec::new() }
     }
 
     /// Adds a reader. Returns its place, which [`Self::wait`] names it by.
@@ -83,8 +95,13 @@ impl<'r> WaitSet<'r> {
         if !reader.node().is_some_and(|node| Arc::ptr_eq(node, &self.node)) {
             return Err(SlotError::AnotherNode);
         }
+        let place = self.readers.len();
         self.readers.push(reader);
-        Ok(self.readers.len() - 1)
+        match reader.bell_bit() {
+            Some(bit) => self.by_bit.entry(bit).or_default().push(place),
+            None => self.by_any_bit.push(place),
+        }
+        Ok(place)
     }
 
     /// Waits until a reader has something to say, at most `timeout`. Returns the places of readers
@@ -131,11 +148,14 @@ impl<'r> WaitSet<'r> {
     }
 
     fn rung(&self, bits: &[BellBit]) -> Vec<usize> {
-        let rung = |reader: &dyn Waitable| bits.iter().any(|bit| reader.is_rung_by(*bit));
-        let readers = self.readers.iter().enumerate();
-        readers
-            .filter(|(_, reader)| rung(**reader) && reader.is_ready())
-            .map(|(place, _)| place)
-            .collect()
+        let rung = |place: &&usize| bits.iter().any(|bit| self.readers[**place].is_rung_by(*bit));
+        let known = bits.iter().filter_map(|bit| self.by_bit.get(bit)).flatten();
+        let mut ready: Vec<_> = known
+            .chain(self.by_any_bit.iter().filter(rung))
+            .copied()
+            .filter(|place| self.readers[*place].is_ready())
+            .collect();
+        ready.sort_unstable();
+        ready
     }
 }

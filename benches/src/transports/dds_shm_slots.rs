@@ -148,6 +148,12 @@ pub(crate) struct SlotsReceiver {
     looks: u32,
 }
 
+impl SlotsReceiver {
+    pub(super) fn into_reader(self) -> SlotReader {
+        self.reader
+    }
+}
+
 impl Receiver for SlotsReceiver {
     fn is_ready(&mut self) -> Result<bool> {
         Ok(self.reader.is_admitted())
