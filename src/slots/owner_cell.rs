@@ -18,7 +18,7 @@ const NAP: Duration = Duration::from_micros(20);
 /// A value that one thread at a time uses, for a few dozen instructions.
 ///
 /// The writer's thread, which shows its [`WriterSide`], comes in by plain stores: an atomic exchange
-/// there would wait until the payload that was just written has left the processor, a third of what
+/// there would wait until the payload that was just written has left the processor, a tenth of what
 /// a sample takes. The others pay for it, see [`turn`].
 #[derive(Debug)]
 pub(crate) struct OwnerCell<T> {
