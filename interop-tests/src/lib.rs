@@ -34,6 +34,8 @@
     reason = "support for tests: what fails here is a failed test"
 )]
 
+mod cyclone;
+mod installed;
 mod namespace;
 mod need;
 mod peer;
@@ -41,6 +43,7 @@ mod peer_options;
 mod python;
 mod sniffer;
 
+pub use cyclone::cyclone_programs;
 pub use namespace::run;
 pub use need::{Need, REQUIRE_VARIABLE};
 pub use peer::{EVENT_TIMEOUT, Peer, Ready};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{namespace, python};
+use crate::{cyclone, namespace, python};
 
 /// With this variable set to 1, a test whose needs are not met fails instead of being skipped.
 pub const REQUIRE_VARIABLE: &str = "DDS_SHM_REQUIRE_INTEROP";
@@ -12,6 +12,9 @@ pub const REQUIRE_VARIABLE: &str = "DDS_SHM_REQUIRE_INTEROP";
 pub enum Need {
     /// Cyclone DDS in a Python environment; made on first use, which needs the network.
     Cyclone,
+    /// Cyclone DDS as C applications use it; built on first use, which needs a C compiler, the
+    /// network and minutes.
+    CycloneC,
     /// The program `rustdds-peer`; cargo builds it with the tests.
     RustDds,
 }
@@ -20,7 +23,8 @@ impl Need {
     /// Makes it available. The error says what is missing and what to do.
     fn meet(self) -> Result<(), String> {
         match self {
-            Self::Cyclone => python::environment().map(drop),
+            Self::Cyclone => python::interpreter().map(drop),
+            Self::CycloneC => cyclone::installation().map(drop),
             Self::RustDds => program(RUSTDDS_PEER).map(drop),
         }
     }

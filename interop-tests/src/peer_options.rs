@@ -115,7 +115,7 @@ impl PeerOptions {
 
     /// Starts it with Cyclone DDS; the test has to need [`Need::Cyclone`](crate::Need::Cyclone).
     pub fn cyclone(&self) -> Peer {
-        let python = python::environment().expect("a test that needs Need::Cyclone");
+        let python = python::interpreter().expect("a test that needs Need::Cyclone");
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/cyclone_peer.py");
         let mut command = Command::new(python);
         command.arg(script).args(&self.arguments).env("CYCLONEDDS_URI", self.cyclone_settings());
