@@ -5,12 +5,16 @@
 //! read-modify-write.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/exploration.rs"]
+mod exploration;
+
 use std::time::Duration;
 
 use dds_shm::liveness::doorbell::{self, Doorbell, FutexWords, Slept};
 use dds_shm::shm::futex::FutexWait;
 use dds_shm::slots::{Zds2Word, bump, sleep};
 use dds_shm::sync::{Ordering, Words};
+use exploration::holds;
 use loom::sync::atomic::{AtomicU32, fence};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
@@ -182,12 +186,6 @@ fn await_data(model: &Model, data: &AtomicU32) {
     while !is_there() && doorbell::sleep_once(model, BELL, None, &mut ready) != Slept::Ready {}
 }
 
-fn check(body: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(body);
-}
-
 /// `sleepers` threads that wait for something of their own each, and as many wakers.
 fn one_each(sleepers: usize, seed: Seed) {
     let model = Arc::new(Model::new(seed));
@@ -208,17 +206,17 @@ fn one_each(sleepers: usize, seed: Seed) {
 
 #[test]
 fn a_sleeper_is_not_forgotten() {
-    check(|| one_each(1, Seed::Nothing));
+    holds("a sleeper", 3, || one_each(1, Seed::Nothing));
 }
 
 #[test]
 fn two_sleepers_on_one_bell_are_not_forgotten() {
-    check(|| one_each(2, Seed::Nothing));
+    holds("two sleepers", 3, || one_each(2, Seed::Nothing));
 }
 
 #[test]
 fn a_sleeper_hears_two_wakers() {
-    check(|| {
+    holds("two wakers", 3, || {
         let model = Arc::new(Model::new(Seed::Nothing));
         let data = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
         let waker = {
@@ -261,8 +259,8 @@ fn zds2(sleepers: usize, seed: Seed) {
 
 #[test]
 fn who_sleeps_at_a_zds2_segment_is_woken() {
-    check(|| zds2(1, Seed::Nothing));
-    check(|| zds2(2, Seed::Nothing));
+    holds("ZDS2, a sleeper", 3, || zds2(1, Seed::Nothing));
+    holds("ZDS2, two sleepers", 3, || zds2(2, Seed::Nothing));
 }
 
 #[test]
@@ -277,7 +275,7 @@ fn every_seeded_bug_loses_a_wake() {
 /// It costs every publication after the first sleep a system call, and nothing else.
 #[test]
 fn a_flag_that_is_left_loses_nothing() {
-    check(|| one_each(1, Seed::FlagLeft));
+    holds("a flag that is left", 3, || one_each(1, Seed::FlagLeft));
 }
 
 #[test]
@@ -290,7 +288,7 @@ fn fails_in_a_child(test: &str, number: usize, body: impl Fn() + Send + Sync + '
     const CHILD: &str = "DDS_SHM_TEST_CHILD";
     if let Ok(wanted) = std::env::var(CHILD) {
         if wanted == number.to_string() {
-            check(body);
+            holds(test, 3, body);
         }
         return;
     }

@@ -6,10 +6,12 @@
 //! together, by what the kernel promises, and what they are each where there is no `membarrier`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+#[path = "support/exploration.rs"]
+mod exploration;
 
 use dds_shm::sync::Ordering;
 use dds_shm::sync::turn::{self, TurnWord, TurnWords};
+use exploration::{explore, holds};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, fence};
@@ -80,47 +82,42 @@ impl TurnWords for Model {
 
 /// The regular comes `visits` times; `guests` others come once each.
 fn meet(visits: u32, guests: u32, without: Without) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.max_branches = 20_000;
-    builder.check(move || {
-        let model = Arc::new(Model {
-            inside: AtomicU64::new(0),
-            guest: AtomicU64::new(0),
-            without,
-            value: UnsafeCell::new(0),
-        });
-        let threads: Vec<_> = (0..guests)
-            .map(|_| {
-                let model = Arc::clone(&model);
-                thread::spawn(move || {
-                    turn::enter_as_guest(&*model, || false, thread::yield_now);
-                    model.add();
-                    turn::leave_as_guest(&*model);
-                })
-            })
-            .collect();
-        for _ in 0..visits {
-            turn::enter(&*model, thread::yield_now);
-            model.add();
-            turn::leave(&*model);
-        }
-        for thread in threads {
-            thread.join().unwrap();
-        }
-        // SAFETY: nobody else is left.
-        model.value.with(|value| assert_eq!(unsafe { *value }, visits + guests));
+    let model = Arc::new(Model {
+        inside: AtomicU64::new(0),
+        guest: AtomicU64::new(0),
+        without,
+        value: UnsafeCell::new(0),
     });
+    let threads: Vec<_> = (0..guests)
+        .map(|_| {
+            let model = Arc::clone(&model);
+            thread::spawn(move || {
+                turn::enter_as_guest(&*model, || false, thread::yield_now);
+                model.add();
+                turn::leave_as_guest(&*model);
+            })
+        })
+        .collect();
+    for _ in 0..visits {
+        turn::enter(&*model, thread::yield_now);
+        model.add();
+        turn::leave(&*model);
+    }
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    // SAFETY: nobody else is left.
+    model.value.with(|value| assert_eq!(unsafe { *value }, visits + guests));
 }
 
 #[test]
 fn one_at_a_time() {
-    meet(2, 1, Without::Nothing);
+    holds("turn", 3, || meet(2, 1, Without::Nothing));
 }
 
 #[test]
 fn one_guest_after_the_other() {
-    meet(0, 2, Without::Nothing);
+    holds("turn, two guests", 3, || meet(0, 2, Without::Nothing));
 }
 
 #[test]
@@ -134,8 +131,7 @@ fn every_fence_and_order_is_needed() {
         Without::Release(TurnWord::Guest),
     ];
     for without in parts {
-        let missed = catch_unwind(AssertUnwindSafe(|| meet(2, 1, without))).unwrap_err();
-        let said = missed.downcast_ref::<String>().map_or("", String::as_str);
+        let said = explore("turn", 3, move || meet(2, 1, without)).unwrap();
         assert!(said.contains("Causality violation"), "{without:?}: {said:?}");
     }
 }
