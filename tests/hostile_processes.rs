@@ -6,6 +6,8 @@
 //! `scripts/hostile.sh` does for minutes what `cargo test` does for seconds.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/stall.rs"]
+mod stall;
 mod support;
 
 use std::fs::{self, File};
@@ -158,7 +160,7 @@ fn ring_wildly(bell: &File) {
     }
 }
 
-/// What a victim did, and how long its longest call took.
+/// What a victim did, and how long its longest call took, but for what the machine was late.
 #[derive(Default)]
 struct Tally {
     attached: u64,
@@ -171,7 +173,12 @@ impl Tally {
     fn time<T>(&mut self, call: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = call();
-        self.longest = self.longest.max(start.elapsed());
+        let end = Instant::now();
+        let mut took = end - start;
+        if took > self.longest && took > 2 * WAIT {
+            took = took.saturating_sub(stall::between(start, end));
+        }
+        self.longest = self.longest.max(took);
         result
     }
 
@@ -277,6 +284,7 @@ fn another_process() {
         tell(info);
         std::process::abort();
     }));
+    stall::watch();
     let node = Node::new(&RuntimeDir::create(&dir).unwrap(), no_janitor()).unwrap();
     say(node.id());
     let stop = AtomicBool::new(false);

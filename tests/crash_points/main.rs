@@ -7,6 +7,8 @@
 //! than promised; a successor starts; and then nothing is left of the dead.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "../support/stall.rs"]
+mod stall;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -14,7 +16,6 @@ mod files;
 mod random;
 mod readers;
 mod samples;
-mod stall;
 mod sweep;
 mod writers;
 

@@ -3,6 +3,8 @@
 //! Promises of time hold on a machine that has time for everybody. A thread that only sleeps, a few
 //! milliseconds at a time, sees how far it is from that while something else is measured.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::VecDeque;
 use std::sync::{Mutex, Once};
 use std::thread;
