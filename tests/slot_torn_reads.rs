@@ -12,8 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dds_shm::liveness::{Node, RuntimeDir};
-use dds_shm::slots::{RawSample, SlotReader, SlotWriter};
-use dds_shm::types::TypeHash;
+use dds_shm::slots::{RawSample, ReaderIndex, ReaderSet, SlotReader, SlotWriter};
+use dds_shm::types::{SegmentFormat, TypeHash};
 use dds_shm::{
     FlowPolicy, InMemorySlotAllocator, PosixSlotAllocator, ReaderOptions, SampleInfo,
     SegmentOptions, SlotBackend, SlotError,
@@ -22,8 +22,12 @@ use support::{Home, SOON, eventually, no_janitor, role, say, stay};
 
 /// Bytes of a sample: a number, filling that follows from it, and a checksum over both.
 const SIZE: usize = if cfg!(miri) { 256 } else { 64 << 10 };
-/// How long the writer writes.
-const TIME: Duration = Duration::from_secs(if cfg!(miri) { 10 } else { 2 });
+/// How long the writer writes; `scripts/torn.sh` says longer.
+fn time() -> Duration {
+    let seconds = std::env::var("DDS_SHM_TORN_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(if cfg!(miri) { 10 } else { 2 }))
+}
+
 /// How many samples at least each reader is to get meanwhile.
 const ENOUGH: u64 = if cfg!(miri) { 3 } else { 20 };
 const MAX_HELD: usize = 3;
@@ -55,7 +59,7 @@ fn check(sample: &[u8]) -> u64 {
 
 /// Writes until the time is over; returns how many samples were published or dropped.
 fn write_in_a_loop(writer: &SlotWriter) -> u64 {
-    let until = Instant::now() + TIME;
+    let until = Instant::now() + time();
     write_while(writer, || Instant::now() < until)
 }
 
@@ -154,7 +158,7 @@ fn take_copies(reader: &SlotReader, enough: u64) -> Seen {
 }
 
 /// Reads by handles, without any protection: what was rewritten meanwhile is refused.
-fn read_by_handles(consumer: &dyn SlotBackend, reader: dds_shm::slots::ReaderIndex) -> [u64; 2] {
+fn read_by_handles(consumer: &dyn SlotBackend, reader: ReaderIndex) -> [u64; 2] {
     let (mut whole, mut stale, mut last) = (0, 0, 0);
     let mut seen = consumer.generation();
     loop {
@@ -191,8 +195,11 @@ fn open(node: &Arc<Node>, flink: &Path, max_held: usize) -> SlotReader {
 #[test]
 #[ignore = "run by other tests, in a process of its own"]
 fn another_process() {
-    let Some((_, flink, dir)) = role() else { return };
+    let Some((role, flink, dir)) = role() else { return };
     let node = Node::new(&RuntimeDir::create(&dir).unwrap(), no_janitor()).unwrap();
+    if role == "ZDS2" {
+        return read_zds2(&node, &flink);
+    }
     let reader = open(&node, Path::new(&flink), 2);
     eventually("admission", || reader.is_admitted());
     say("ready");
@@ -240,7 +247,7 @@ fn no_reader_of_a_mapped_segment_sees_a_torn_sample() {
             }
         });
         let end = write_in_a_loop(&writer);
-        eprintln!("{end} samples in {TIME:?}");
+        eprintln!("{end} samples in {:?}", time());
         writing.store(false, Ordering::Relaxed);
         drop(writer);
         in_place.join().unwrap().assert_adds_up(end);
@@ -297,7 +304,7 @@ fn no_copy_by_handle_of_a_segment_on_the_heap_is_torn() {
     let index = segment.add_reader(&best_effort(1)).unwrap();
     thread::scope(|scope| {
         let by_handles = scope.spawn(|| {
-            let until = Instant::now() + TIME;
+            let until = Instant::now() + time();
             let mut whole = 0;
             while Instant::now() < until {
                 let Some(handle) = segment.next_unread_slot(index).unwrap() else { continue };
@@ -312,5 +319,203 @@ fn no_copy_by_handle_of_a_segment_on_the_heap_is_torn() {
         write_in_a_loop(&writer);
         let whole: u64 = by_handles.join().unwrap();
         assert!(whole > ENOUGH, "{whole} whole");
+    });
+}
+
+/// A ZDS2 segment: whoever is waited for holds its writer up, and gets everything.
+fn zds2(home: &Home) -> PosixSlotAllocator {
+    let options =
+        options().flow(FlowPolicy::keep_all(Duration::from_millis(50))).format(SegmentFormat::ZDS2);
+    PosixSlotAllocator::create(&home.node(), &options).unwrap()
+}
+
+/// What a child does: reads a ZDS2 segment under the index that it is told, if `told` its owner waits
+/// for it.
+fn read_zds2(node: &Arc<Node>, argument: &str) {
+    let (index, flink) = argument.split_once(' ').unwrap();
+    let index = bit(index.parse().unwrap());
+    let consumer = PosixSlotAllocator::attach(node, Path::new(flink), None).unwrap();
+    consumer.add_reader_as(index).unwrap();
+    say("ready");
+    let said = if index == bit(0) {
+        read_by_handles(&consumer, index)
+    } else {
+        read_unprotected(&consumer, index, || {})
+    };
+    say(format!("{} {}", said[0], said[1]));
+    stay();
+}
+
+fn bit(index: usize) -> ReaderIndex {
+    ReaderIndex::new(index).unwrap()
+}
+
+/// Writes in place while it is so; returns how many samples there were.
+fn write_zds2(owner: &PosixSlotAllocator, is_so: impl Fn() -> bool) -> u64 {
+    let mut number = 0;
+    while is_so() {
+        match owner.reserve_slot(ReaderSet::ALL) {
+            Ok(handle) => {
+                number += 1;
+                fill(&mut owner.slot_data(handle).unwrap(), number);
+                assert_eq!(owner.commit_in_place(handle, SIZE).unwrap().seq, number);
+            }
+            // A reader is slow.
+            Err(SlotError::Timeout { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    number
+}
+
+/// Reads slot by slot what is there, the newest first, twice; marks it then, the newest last or first. Its
+/// samples stay until they are marked. Returns how many there were.
+fn read_slot_by_slot(consumer: &PosixSlotAllocator, reader: ReaderIndex) -> u64 {
+    let mut count = 0;
+    loop {
+        let seen = consumer.generation();
+        match consumer.next_unread_slot(reader) {
+            Ok(Some(_)) => {}
+            Ok(None) => drop(consumer.wait(seen, Duration::from_millis(100))),
+            Err(SlotError::WriterLost) => return count,
+            Err(error) => panic!("{error}"),
+        }
+        let mut handles: Vec<_> = (0..consumer.slot_count())
+            .filter_map(|slot| consumer.unread_slot(slot, reader).unwrap())
+            .collect();
+        handles.sort_unstable_by_key(|handle| std::cmp::Reverse(handle.seq()));
+        for handle in handles.iter().chain(&handles) {
+            let (_, bytes) = consumer.read_slot(*handle).unwrap();
+            assert_eq!(Some(check(&bytes)), handle.seq());
+        }
+        if count % 2 == 0 {
+            handles.reverse();
+        }
+        for handle in handles {
+            consumer.mark_read(handle, reader).unwrap();
+            count += 1;
+        }
+    }
+}
+
+/// Reads without being waited for, or only now and then: when it is told so it begins anew, after
+/// `agree`. An owner of ours takes a sample's header away before it writes the next, so that no copy that
+/// is given out is torn. Returns how many were whole, and how often it was told.
+fn read_unprotected(
+    consumer: &PosixSlotAllocator,
+    reader: ReaderIndex,
+    agree: impl Fn(),
+) -> [u64; 2] {
+    let [mut whole, mut told] = [0, 0];
+    loop {
+        let seen = consumer.generation();
+        match consumer.next_unread_slot(reader) {
+            Ok(Some(handle)) => {
+                match consumer.read_slot(handle) {
+                    Ok((_, bytes)) => {
+                        assert_eq!(Some(check(&bytes)), handle.seq());
+                        whole += 1;
+                    }
+                    Err(SlotError::StaleHandle { .. }) => {}
+                    Err(error) => panic!("{error}"),
+                }
+                consumer.mark_read(handle, reader).unwrap();
+            }
+            Ok(None) => drop(consumer.wait(seen, Duration::from_millis(100))),
+            Err(SlotError::NotWaitedFor { .. }) => {
+                told += 1;
+                agree();
+                consumer.add_reader_as(reader).unwrap();
+            }
+            Err(SlotError::WriterLost) => return [whole, told],
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// A child that reads a ZDS2 segment under this index.
+fn zds2_child(home: &Home, owner: &PosixSlotAllocator, index: usize) -> support::Child {
+    let child = home.child("ZDS2", &format!("{index} {}", owner.flink_path().display()));
+    child.expect("ready");
+    child
+}
+
+/// What a child says in the end.
+fn counts(child: &support::Child) -> [u64; 2] {
+    let line = child.line();
+    let counts: Vec<u64> = line.split(' ').map(|n| n.parse().unwrap()).collect();
+    counts.try_into().unwrap()
+}
+
+#[test]
+fn a_reader_that_a_zds2_owner_waits_for_gets_every_sample_whole() {
+    let home = Home::new();
+    let owner = zds2(&home);
+    for index in 0..3 {
+        owner.add_reader_as(bit(index)).unwrap();
+    }
+    let consumers = [1, 2].map(|index| {
+        let attached = PosixSlotAllocator::attach(&home.node(), owner.flink_path(), None).unwrap();
+        attached.add_reader_as(bit(index)).unwrap();
+        attached
+    });
+    let child = zds2_child(&home, &owner, 0);
+    let until = Instant::now() + time();
+    thread::scope(|scope| {
+        let [first, second] = &consumers;
+        let in_order = scope.spawn(|| read_by_handles(first, bit(1)));
+        let slot_by_slot = scope.spawn(|| read_slot_by_slot(second, bit(2)));
+        let end = write_zds2(&owner, || Instant::now() < until);
+        drop(owner);
+        eprintln!("{end} samples in {:?}", time());
+        assert!(end > ENOUGH);
+        assert_eq!(in_order.join().unwrap(), [end, 0]);
+        assert_eq!(slot_by_slot.join().unwrap(), end);
+        assert_eq!(counts(&child), [end, 0]);
+    });
+}
+
+/// What section 3 of `spec-notes/zerodds.md` calls unsafe with ZeroDDS's owner: with ours it loses samples.
+#[test]
+fn a_reader_that_a_zds2_owner_does_not_wait_for_gets_no_torn_sample() {
+    let home = Home::new();
+    let owner = Arc::new(zds2(&home));
+    owner.add_reader_as(bit(2)).unwrap();
+    let consumers = [1, 2].map(|index| {
+        let attached = PosixSlotAllocator::attach(&home.node(), owner.flink_path(), None).unwrap();
+        attached.add_reader_as(bit(index)).unwrap();
+        attached
+    });
+    let child = zds2_child(&home, &owner, 3);
+    let until = Instant::now() + time();
+    let writing = AtomicBool::new(true);
+    thread::scope(|scope| {
+        let [first, second] = &consumers;
+        let never = scope.spawn(|| read_unprotected(first, bit(1), || {}));
+        let waits = Arc::downgrade(&owner);
+        let again = scope.spawn(move || {
+            read_unprotected(second, bit(2), || {
+                if let Some(owner) = waits.upgrade() {
+                    owner.add_reader_as(bit(2)).unwrap();
+                }
+            })
+        });
+        let disconnects = Arc::clone(&owner);
+        let expiry = scope.spawn(|| {
+            let owner = disconnects;
+            while writing.load(Ordering::Relaxed) {
+                owner.mark_reader_disconnected(bit(2)).unwrap();
+                // Long enough for it to be told and to come again.
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let end = write_zds2(&owner, || Instant::now() < until);
+        writing.store(false, Ordering::Relaxed);
+        expiry.join().unwrap();
+        drop(owner);
+        for [whole, told] in [never.join().unwrap(), again.join().unwrap(), counts(&child)] {
+            eprintln!("{whole} of {end} samples whole, {told} times told");
+            assert!(whole > 0 && told > 0 && whole < end, "{whole} of {end}, {told}");
+        }
     });
 }
