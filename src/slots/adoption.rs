@@ -278,3 +278,49 @@ impl SegmentFiles {
         Ok(files)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::Geometry;
+    use super::*;
+    use crate::shm::Memory;
+    use crate::slots::memory::SegmentMemory;
+
+    /// What adopting two slots with these numbers under this head comes to, and what is there then.
+    fn adopt(head: u64, seqs: [u64; 2]) -> (Result<OwnerCore, Inconsistent>, u64, [u64; 2]) {
+        let geometry = Geometry::plan(2, 8, 1, 0).unwrap();
+        let [dat, ctl] = [geometry.dat_len(), geometry.ctl_len()].map(|len| len as usize);
+        let words = SegmentMemory::new(Memory::heap(dat), Memory::heap(ctl), geometry).unwrap();
+        let slots = [0, 1].map(|slot| SlotWord::Seq(SlotIndex(slot)));
+        words.store(SlotWord::Head, head, Ordering::Relaxed);
+        for (slot, seq) in slots.into_iter().zip(seqs) {
+            words.store(slot, seq, Ordering::Relaxed);
+        }
+        let adopted = OwnerCore::adopt(&words, OwnerCore::new(2, 1, 0), |_| [0; 16], |_| false);
+        let load = |word| words.load(word, Ordering::Relaxed);
+        (adopted, load(SlotWord::Head), slots.map(load))
+    }
+
+    #[test]
+    fn headers_that_do_not_hang_together_are_refused_and_left_as_they_are() {
+        let cases = [
+            // A killed owner leaves one number beyond the head, not two.
+            (1, [0, 3], Inconsistent { slot: 1, seq: 3, head: 1 }),
+            (2, [2, 2], Inconsistent { slot: 1, seq: 2, head: 2 }),
+            (2, [2 | CLAIM, 2], Inconsistent { slot: 1, seq: 2, head: 2 }),
+            (CLAIM - 1, [0, 0], Inconsistent { slot: 0, seq: 0, head: CLAIM - 1 }),
+        ];
+        for (head, seqs, wrong) in cases {
+            let (refused, head_then, seqs_then) = adopt(head, seqs);
+            assert_eq!((refused, head_then, seqs_then), (Err(wrong), head, seqs));
+        }
+    }
+
+    #[test]
+    fn what_a_killed_owner_leaves_is_put_right() {
+        let (adopted, head, seqs) = adopt(1, [2, 1 | CLAIM]);
+        assert_eq!((adopted.unwrap().head(), head, seqs), (2, 2, [2, 1]));
+    }
+}

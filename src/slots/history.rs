@@ -14,7 +14,7 @@ pub type InstanceKey = [u8; 16];
 pub(crate) struct History {
     depth: usize,
     /// Whether the sample in this slot is one of the last `depth` of its instance.
-    kept: Vec<bool>,
+    pub(super) kept: Vec<bool>,
     /// The slots of the last samples of each instance, oldest first; at most `depth` each.
     instances: BTreeMap<InstanceKey, VecDeque<SlotIndex>>,
 }

@@ -27,6 +27,8 @@ mod reader_entry;
 mod reader_watch;
 mod replacement;
 mod sample_header;
+#[cfg(feature = "seeded-bugs")]
+mod seeded_bugs;
 mod segment_owner;
 mod slot_reader;
 mod slot_writer;
@@ -60,6 +62,8 @@ pub use reader::{Claim, Located, Looked, NotServed, ReaderCore, Taken, claim_ent
 pub use reader_entry::ReaderEntry;
 pub use reader_watch::ReaderWatch;
 pub use sample_header::SampleHeader;
+#[cfg(feature = "seeded-bugs")]
+pub use seeded_bugs::OwnerCheck;
 pub use slot_reader::{Losses, ReaderOptions, SlotReader};
 pub use slot_writer::{Committed, Loan, SampleInfo, SlotWriter};
 pub use wait_set::{WaitSet, Waitable};

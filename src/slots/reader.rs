@@ -159,7 +159,7 @@ pub struct ReaderCore {
     held: Vec<Looked>,
     /// Released, or lowered its hazard, since the owner's space bell was last looked at behind a
     /// fence.
-    owes_look: bool,
+    pub(super) owes_look: bool,
     /// Seen waiting for space: the caller rings.
     ring_space: bool,
 }
@@ -490,6 +490,31 @@ mod tests {
     use super::*;
     use crate::shm::Memory;
     use crate::slots::memory::SegmentMemory;
+
+    #[test]
+    fn numbers_and_directory_entries_that_cannot_be_lead_nowhere() {
+        let geometry = Geometry::plan(2, 8, 1, 0).unwrap();
+        let [dat, ctl] = [geometry.dat_len(), geometry.ctl_len()].map(|len| len as usize);
+        let words = SegmentMemory::new(Memory::heap(dat), Memory::heap(ctl), geometry).unwrap();
+        let set = |word, value| words.store(word, value, Ordering::Relaxed);
+        let locate = || ReaderCore::locate(&words, 2, 1, false);
+        for dir in [2, u64::from(u32::MAX)] {
+            set(SlotWord::Head, 1);
+            set(SlotWord::Dir(SlotIndex(1)), dir);
+            set(SlotWord::Seq(SlotIndex(0)), 0);
+            assert_eq!(locate(), Located::Gone { next: 2, at: None });
+            set(SlotWord::Seq(SlotIndex(0)), 1);
+            assert_eq!(locate(), Located::At(SlotIndex(0)));
+        }
+        for head in [CLAIM - 1, CLAIM, u64::MAX] {
+            set(SlotWord::Head, head);
+            assert_eq!(locate(), Located::NotYet);
+        }
+        let claim = claim_entry(&words, 1, 7, |_| {}).unwrap();
+        OwnerCore::new(2, 1, 0).admit(&words, claim.index(), false, false, 0);
+        set(SlotWord::Start(claim.index()), CLAIM);
+        assert_eq!(ReaderCore::admitted(&words, claim, 2, 1), Err(NotServed::Evicted));
+    }
 
     #[test]
     fn an_entry_that_another_reader_has_by_now_is_not_taken_for_ones_own() {

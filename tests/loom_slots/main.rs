@@ -10,14 +10,12 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "../support/exploration.rs"]
+mod exploration;
 #[path = "../slot_model/layout.rs"]
 mod layout;
 mod scenarios;
 mod segment;
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 
 use dds_shm::slots::SlotWord;
 use dds_shm::sync::Ordering;
@@ -26,41 +24,13 @@ use segment::{Kind, Weak, Who};
 
 /// Runs a scenario in every way; what went wrong, if anything did.
 fn explore(scenario: &Scenario, weak: Weak) -> Option<String> {
-    let mut builder = loom::model::Builder::new();
-    let bound = std::env::var("DDS_SHM_LOOM_PREEMPTIONS").ok();
-    builder.preemption_bound = match bound.as_deref() {
-        Some("none") => None,
-        Some(bound) => bound.parse().ok(),
-        None => Some(scenario.preemptions),
-    };
-    builder.max_branches = 20_000;
-    let seconds = std::env::var("DDS_SHM_LOOM_SECONDS").ok().and_then(|text| text.parse().ok());
-    builder.max_duration = seconds.map(Duration::from_secs);
-    let begun = Instant::now();
-    let executions = std::sync::Arc::new(AtomicUsize::new(0));
-    let counted = std::sync::Arc::clone(&executions);
     let body = scenario.body;
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        builder.check(move || {
-            counted.fetch_add(1, Relaxed);
-            body(weak);
-        });
-    }));
-    let executions = executions.load(Relaxed);
-    let failed = outcome.err().map(|cause| {
-        let text = cause.downcast_ref::<String>().map(String::as_str);
-        text.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
-    });
-    let cut = seconds.is_some_and(|seconds| begun.elapsed() >= Duration::from_secs(seconds));
-    let said = failed.as_deref().and_then(|text| text.lines().next());
-    let said = said.unwrap_or(if cut { "holds so far; the time is up" } else { "holds" });
-    println!("{:<44} {executions:>8} executions: {said}", scenario.name);
-    failed
+    exploration::explore(scenario.name, scenario.preemptions, move || body(weak))
 }
 
 fn holds(name: &str) {
-    let failed = explore(Scenario::named(name), Weak::Nothing);
-    assert!(failed.is_none(), "{name}: {failed:?}");
+    let Scenario { preemptions, body, .. } = Scenario::named(name);
+    exploration::holds(name, *preemptions, || body(Weak::Nothing));
 }
 
 fn fails(name: &str, weak: Weak) {
@@ -108,6 +78,10 @@ fn is_request(word: SlotWord) -> bool {
     matches!(word, SlotWord::Request(_))
 }
 
+fn is_requests(word: SlotWord) -> bool {
+    word == SlotWord::Requests
+}
+
 const OWNER_FENCE: Weak = Weak::NoFence(Who::Owner, Ordering::SeqCst);
 const READER_FENCE: Weak = Weak::NoFence(Who::Reader, Ordering::SeqCst);
 
@@ -137,6 +111,7 @@ fn a_kept_sample_is_not_overwritten() {
     fails("keep and slow reserve", OWNER_FENCE);
     fails("keep and slow reserve", owner(Kind::Load, is_hold));
     fails("keep and slow reserve", reader(Kind::Clear, is_hold));
+    fails("keep and slow reserve", reader(Kind::Clear, is_reading));
 }
 
 #[test]
@@ -177,6 +152,20 @@ fn a_scan_misses_nothing_up_to_the_head() {
 }
 
 #[test]
+fn a_dropped_sample_hides_none_before_it() {
+    holds("drop");
+    fails("drop", owner(Kind::Store, is_head));
+    fails("drop", reader(Kind::Load, is_head));
+}
+
+#[test]
+fn an_adopter_hides_nothing_that_it_found() {
+    holds("adoption");
+    fails("adoption", owner(Kind::Load, is_seq));
+    fails("adoption", owner(Kind::Store, is_head));
+}
+
+#[test]
 fn an_admitted_reader_knows_where_it_starts() {
     holds("admission and slow reserve");
     fails("admission and slow reserve", owner(Kind::Store, is_state));
@@ -191,17 +180,45 @@ fn a_reader_that_asks_has_said_who_it_is() {
 }
 
 #[test]
+fn a_request_that_was_counted_is_there() {
+    holds("requests");
+    fails("requests", reader(Kind::Add, is_requests));
+    fails("requests", owner(Kind::Load, is_requests));
+}
+
+#[test]
+fn a_reader_that_returned_knows_from_where_on() {
+    holds("return");
+    fails("return", owner(Kind::Store, is_state));
+    fails("return", reader(Kind::Load, is_state));
+}
+
+#[test]
 fn an_entry_is_reused_as_it_was_left() {
     holds("entry reuse");
     fails("entry reuse", owner(Kind::Clear, is_node));
+    fails("entry reuse", reader(Kind::Exchange, is_node));
 }
 
-/// Orderings that the two fences of the slow path make good for. They cost nothing where they are,
-/// and say what is meant.
+/// Orderings that stand beside stronger ones: the two fences of the slow path, the head that an adopter
+/// stores, and the last store to an entry that is freed. They cost nothing where they are, and say what is meant.
 #[test]
 fn some_orderings_are_stronger_than_the_scenarios_need() {
-    for weak in [reader(Kind::Load, is_seq), owner(Kind::Clear, is_seq)] {
-        assert!(explore(Scenario::named("take and slow reserve"), weak).is_none());
+    let stronger = [
+        ("take and slow reserve", reader(Kind::Load, is_seq)),
+        ("take and slow reserve", owner(Kind::Clear, is_seq)),
+        // All that is left of the owner's stores there: it puts the sample back.
+        ("put back", owner(Kind::Store, is_seq)),
+        // The head carries it.
+        ("adoption", owner(Kind::Store, is_seq)),
+        ("entry reuse", owner(Kind::Clear, is_hold)),
+        ("entry reuse", owner(Kind::Store, is_state)),
+        ("entry reuse", owner(Kind::Clear, is_request)),
+        ("entry reuse", reader(Kind::Load, is_state)),
+    ];
+    for (name, weak) in stronger {
+        let failed = explore(Scenario::named(name), weak);
+        assert!(failed.is_none(), "{name}: {failed:?}");
     }
 }
 

@@ -31,8 +31,12 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "disconnection while holding", preemptions: 2, body: disconnect_holding },
     Scenario { name: "sample elsewhere", preemptions: 3, body: sample_elsewhere },
     Scenario { name: "scan", preemptions: 3, body: scan },
+    Scenario { name: "drop", preemptions: 3, body: drop_sample },
+    Scenario { name: "adoption", preemptions: 2, body: adoption },
     Scenario { name: "admission and slow reserve", preemptions: 2, body: admission },
     Scenario { name: "request", preemptions: 3, body: request },
+    Scenario { name: "requests", preemptions: 3, body: requests },
+    Scenario { name: "return", preemptions: 3, body: readmission },
     Scenario { name: "entry reuse", preemptions: 3, body: entry_reuse },
     Scenario { name: "copy without hazard", preemptions: 3, body: copy },
     Scenario { name: "space bell, release", preemptions: 3, body: bell_release },
@@ -150,9 +154,12 @@ fn put_back(weak: Weak) {
             })
         })
         .collect();
-    let words = segment.seen_by(Who::Owner, weak);
+    let words = segment.seen_by(Who::Owner, Weak::Nothing);
     publish(&words, &mut core, ReaderSet::EMPTY, 1);
-    publish(&words, &mut core, ReaderSet::EMPTY, 1);
+    if let Ok(slot) = core.reserve(&segment.seen_by(Who::Owner, weak), ReaderSet::EMPTY) {
+        words.segment.write(slot, core.head() + 1);
+        core.commit(&words, slot, [0; 16]);
+    }
     for thread in threads {
         thread.join().expect("a reader");
     }
@@ -206,6 +213,60 @@ fn scan(weak: Weak) {
     });
 }
 
+/// A sample is published, not where the reader expects it, and the next one is dropped.
+fn drop_sample(weak: Weak) {
+    let stage = Stage::new(2, 1, &[true]).skip_a_slot();
+    let reader = |words: &View<'_>, mut core: ReaderCore| {
+        if let Taken::Missed(missed) = core.take(words, false) {
+            panic!("{missed} reported missed that are there");
+        }
+    };
+    together(stage, weak, reader, |words, core| {
+        let strong = words.segment.seen_by(Who::Owner, Weak::Nothing);
+        publish(&strong, core, ReaderSet::ALL, 1);
+        core.drop_sample(words);
+    });
+}
+
+/// The last that an owner does before it is killed is the number of a sample, and not the head; another
+/// adopts the segment while a reader looks.
+fn adoption(weak: Weak) {
+    let mut stage = Stage::new(2, 1, &[true]).skip_a_slot();
+    let slot = stage.alone(|words, owner| owner.reserve(words, ReaderSet::ALL)).expect("a slot");
+    let segment = Arc::new(stage.build());
+    let dead = {
+        let segment = Arc::clone(&segment);
+        thread::spawn(move || {
+            let words = segment.seen_by(Who::Owner, Weak::Nothing);
+            segment.write(slot, 1);
+            words.store(SlotWord::Seq(slot), 1, Ordering::Release);
+        })
+    };
+    let reader = {
+        let segment = Arc::clone(&segment);
+        let mut core = stage.readers.remove(0);
+        thread::spawn(move || {
+            let words = segment.seen_by(Who::Reader, weak);
+            match core.take(&words, false) {
+                Taken::Sample(sample) => words.segment.read(sample.slot, sample.seq),
+                Taken::Nothing => {}
+                Taken::Missed(missed) => panic!("{missed} reported missed that are there"),
+            }
+        })
+    };
+    let words = segment.seen_by(Who::Owner, weak);
+    // What is in a slot says which instance it is of.
+    let instance = |slot| {
+        words.segment.read(slot, 1);
+        [0; 16]
+    };
+    let fresh = OwnerCore::new(2, 1, 0);
+    OwnerCore::adopt(&words, fresh, instance, |_| true).expect("consistent");
+    for thread in [dead, reader] {
+        thread.join().expect("a thread");
+    }
+}
+
 /// A reader finds itself admitted while the owner goes on.
 fn admission(weak: Weak) {
     let mut stage = Stage::new(1, 1, &[]).publish();
@@ -248,6 +309,36 @@ fn request(weak: Weak) {
         assert_eq!(words.segment.description(), 7);
     }
     thread.join().expect("the reader");
+}
+
+/// An owner that has seen how many requests there were does not look again.
+fn requests(weak: Weak) {
+    let segment = Arc::new(Stage::new(1, 1, &[]).build());
+    let others = Arc::clone(&segment);
+    let thread = thread::spawn(move || {
+        claim_entry(&others.seen_by(Who::Reader, weak), 1, 7, |_| {}).expect("a free entry");
+    });
+    let words = segment.seen_by(Who::Owner, weak);
+    if words.load(SlotWord::Requests, Ordering::Acquire) != 0 {
+        let request = words.load(SlotWord::Request(Stage::entry(0)), Ordering::Relaxed);
+        assert_eq!(request & 0xff, Request::Join as u64, "the owner overlooks a request");
+    }
+    thread.join().expect("the reader");
+}
+
+/// A reader finds itself served again.
+fn readmission(weak: Weak) {
+    let mut stage = Stage::new(1, 1, &[true]);
+    stage.alone(|words, owner| owner.disconnect(words, Stage::entry(0)));
+    let reader = |words: &View<'_>, mut core: ReaderCore| {
+        if core.rejoin(words) == Ok(true) {
+            let start_sn = words.load(SlotWord::StartSn(core.index()), Ordering::Relaxed);
+            assert_eq!(start_sn, 7, "it does not know where it starts");
+        }
+    };
+    together(stage, weak, reader, |words, core| {
+        core.readmit(words, Stage::entry(0), 7);
+    });
 }
 
 /// An entry is freed while another reader claims it.

@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Store,
     /// A store of 0, or bits being cleared.
     Clear,
+    Add,
+    Exchange,
 }
 
 /// What is weaker than in the protocol's code.
@@ -125,7 +127,7 @@ impl Words<SlotWord> for View<'_> {
     }
 
     fn fetch_add(&self, word: SlotWord, value: u64, order: Ordering) -> u64 {
-        self.word(word).fetch_add(value, order)
+        self.word(word).fetch_add(value, self.order(Kind::Add, word, order))
     }
 
     fn fetch_or(&self, word: SlotWord, bits: u64, order: Ordering) -> u64 {
@@ -137,7 +139,9 @@ impl Words<SlotWord> for View<'_> {
     }
 
     fn compare_exchange(&self, word: SlotWord, current: u64, new: u64) -> Result<u64, u64> {
-        self.word(word).compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+        let [success, failure] = [Ordering::AcqRel, Ordering::Acquire]
+            .map(|order| self.order(Kind::Exchange, word, order));
+        self.word(word).compare_exchange(current, new, success, failure)
     }
 
     fn fence(&self, order: Ordering) {

@@ -237,6 +237,9 @@ const HANG: &str = "HANG";
 const BLOCKED: &str = "BLOCKED";
 const GAP: &str = "FALSE GAP";
 const REUSED: &str = "REUSED";
+const COUNT: &str = "COUNT";
+/// What a debug build says of a slot that is published twice.
+const PANIC: &str = "PANIC";
 const LOSS: &str = "LOSS";
 const CURSOR: &str = "CURSOR";
 const EVICTED: &str = "EVICTED";
@@ -261,21 +264,15 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
     (Mutant::OwnerPublishesHeadBeforeSeq, Config { name: "blocking", ..PLAIN }, &[GAP]),
     (Mutant::OwnerTakesCursorsForPassed, Config { name: "blocking", ..PLAIN }, &[TORN, LOSS]),
     (
-        Mutant::OwnerTakesALateJoinerForPassed,
+        Mutant::OwnerKeepsTheMinimumAtAdmission,
         Config {
             name: "late join with history",
-            slots: 3,
             samples: 4,
             join: 0b10,
             history: 0b10,
             depth: 1,
             ..PLAIN
         },
-        &[TORN, LOSS],
-    ),
-    (
-        Mutant::OwnerTakesAReturnedReaderForPassed,
-        Config { name: "lease and return", lease: 0b10, returns: 0b10, ..PLAIN },
         &[TORN, LOSS],
     ),
     (Mutant::OwnerIgnoresHolds, Config { name: "blocking, keep r1", keep: 0b10, ..PLAIN }, &[TORN]),
@@ -306,7 +303,23 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
     ),
     (Mutant::OwnerWaitsForNobody, Config { name: "one reader", readers: 1, ..PLAIN }, &[LOSS]),
     (
-        Mutant::OwnerForgetsItsHistory,
+        Mutant::OwnerWaitsForTheDisconnected,
+        Config { name: "lease", lease: 0b10, ..PLAIN },
+        &[BLOCKED, HANG],
+    ),
+    (Mutant::OwnerWaitsForBestEffort, Config { name: "mixed", ..MIXED }, &[BLOCKED]),
+    (
+        Mutant::OwnerTakesTheDisconnectedForDead,
+        Config { name: "one reader, lease", readers: 1, lease: 1, ..PLAIN },
+        &[TORN],
+    ),
+    (
+        Mutant::OwnerTakesWhatIsOnLoan,
+        Config { name: "one reader, two loans", readers: 1, loans: 2, slots: 1, ..PLAIN },
+        &[TORN, PANIC],
+    ),
+    (
+        Mutant::OwnerTakesItsHistory,
         Config { name: "overwriting, history", depth: 1, readers: 1, ..OVERWRITING },
         &[HISTORY],
     ),
@@ -318,7 +331,37 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
     (
         Mutant::AheadTakesWhatIsWanted,
         Config { name: "one reader, ahead", readers: 1, ahead: true, ..PLAIN },
-        &[LOSS],
+        &[TORN, LOSS],
+    ),
+    (
+        Mutant::AheadTakesWhatIsOnLoan,
+        Config {
+            name: "one reader, two loans, ahead",
+            readers: 1,
+            loans: 2,
+            slots: 1,
+            ahead: true,
+            ..PLAIN
+        },
+        &[TORN, PANIC],
+    ),
+    (
+        Mutant::AheadTakesTheHistory,
+        Config {
+            name: "one reader, two loans, ahead, history",
+            readers: 1,
+            loans: 2,
+            samples: 4,
+            depth: 1,
+            ahead: true,
+            ..PLAIN
+        },
+        &[HISTORY],
+    ),
+    (
+        Mutant::CommitMovesNoHead,
+        Config { name: "one reader, overwriting", readers: 1, ..OVERWRITING },
+        &[HANG],
     ),
     (
         Mutant::DropTakesNoNumber,
@@ -332,6 +375,11 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
         &[HANG],
     ),
     (Mutant::ExpiryFreesTheEntry, Config { name: "lease", lease: 0b10, ..PLAIN }, &[TORN, EVICTED]),
+    (
+        Mutant::ExpiryIsNotSaid,
+        Config { name: "lease and return", readers: 1, lease: 1, returns: 1, ..PLAIN },
+        &[HANG],
+    ),
     (
         Mutant::VacateLeavesHolds,
         Config { name: "entry reused, keep", join: 2, kill: 1, keep: 1, entries: 1, ..PLAIN },
@@ -378,6 +426,11 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
         &[HANG],
     ),
     (
+        Mutant::AdoptionForgetsTheHistory,
+        Config { name: "adopted, history", readers: 1, depth: 1, waits: false, ..ADOPTED },
+        &[HISTORY],
+    ),
+    (
         Mutant::AdmissionLeavesTheCursor,
         Config {
             name: "entry reused, history",
@@ -398,6 +451,26 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
         &[HANG, GAP, LOSS, CURSOR],
     ),
     (Mutant::ReaderSetsNoHazard, Config { name: "overwriting", ..OVERWRITING }, &[TORN]),
+    (Mutant::ReaderIgnoresTheHead, Config { name: "one reader", readers: 1, ..PLAIN }, &[GAP]),
+    (
+        Mutant::ReaderIgnoresItsState,
+        Config { name: "lease and return", readers: 1, lease: 1, returns: 1, ..PLAIN },
+        &[HANG],
+    ),
+    (
+        Mutant::ReaderIgnoresWhereItJoined,
+        Config {
+            name: "late join with history",
+            readers: 1,
+            slots: 3,
+            samples: 4,
+            join: 1,
+            history: 1,
+            depth: 1,
+            ..OVERWRITING
+        },
+        &[COUNT],
+    ),
     (
         Mutant::ReaderWaitsForTheDead,
         Config { name: "owner dies", readers: 1, owner_kills: 1, ..OVERWRITING },
@@ -407,6 +480,11 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
         Mutant::TakeLeavesItsHazard,
         Config { name: "one reader, overwriting", readers: 1, ..OVERWRITING },
         &[STRAY],
+    ),
+    (
+        Mutant::FailedTakeOwesNothing,
+        Config { name: "bell, one reader, overwriting", readers: 1, waits: false, ..BELL },
+        &[WAKE],
     ),
     (
         Mutant::KeepSetsNoBit,
@@ -466,4 +544,10 @@ pub(crate) const HARMLESS: &[(Mutant, &[&str])] = &[
     (Mutant::AdmissionStateBeforeCursor, &["blocking, late join", "joins and leaves"]),
     (Mutant::AdmissionLeavesTheHazard, &["entry reused after leave", "entry reused after a kill"]),
     (Mutant::VacateLeavesTheHazard, &["entry reused after a kill", "overwriting, r1 killed"]),
+    (
+        Mutant::OwnerKeepsTheMinimumAtReturn,
+        &["blocking, lease and return", "blocking, late join, lease and return"],
+    ),
+    (Mutant::AdoptionLeavesStrayBits, &["owner adopted, blocking"]),
+    (Mutant::ReleaseLooksLater, &["n1 bell, blocking", "n1 bell, mixed"]),
 ];

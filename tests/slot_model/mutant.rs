@@ -1,7 +1,7 @@
 //! Seeded bugs: the protocol with one clause broken. Each must be caught, or the model proves
 //! nothing.
 
-use dds_shm::slots::{CLAIM, EntryStatus, SlotWord};
+use dds_shm::slots::{CLAIM, EntryStatus, OwnerCheck, SlotWord};
 
 /// Who performs an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +76,7 @@ pub(crate) enum Mutant {
     OwnerForgetsToPutBack,
     OwnerPublishesHeadBeforeSeq,
     OwnerTakesCursorsForPassed,
-    OwnerTakesALateJoinerForPassed,
-    OwnerTakesAReturnedReaderForPassed,
+    OwnerKeepsTheMinimumAtAdmission,
     OwnerIgnoresHolds,
     OwnerClaimsNothing,
     OwnerClaimsAfterItsLook,
@@ -85,11 +84,19 @@ pub(crate) enum Mutant {
     OwnerKeepsTheNumberOfWhatItOverwrites,
     OwnerPublishesBeforeItHasWritten,
     OwnerWaitsForNobody,
-    OwnerForgetsItsHistory,
+    OwnerWaitsForTheDisconnected,
+    OwnerWaitsForBestEffort,
+    OwnerTakesTheDisconnectedForDead,
+    OwnerTakesWhatIsOnLoan,
+    OwnerTakesItsHistory,
     AheadIgnoresHolds,
     AheadTakesWhatIsWanted,
+    AheadTakesWhatIsOnLoan,
+    AheadTakesTheHistory,
+    CommitMovesNoHead,
     DropTakesNoNumber,
     ExpiryFreesTheEntry,
+    ExpiryIsNotSaid,
     VacateLeavesHolds,
     VacateFreesBeforeItClears,
     VacateForgetsTheRequestFirst,
@@ -99,12 +106,17 @@ pub(crate) enum Mutant {
     AdoptionForgetsTheHead,
     AdoptionStoresNoHead,
     AdoptionLeavesClaims,
+    AdoptionForgetsTheHistory,
     AdmissionLeavesTheCursor,
     AdmissionStateBeforeStart,
     ReaderSetsNoHazard,
+    ReaderIgnoresTheHead,
+    ReaderIgnoresItsState,
+    ReaderIgnoresWhereItJoined,
     ReaderLooksOnce,
     ReaderWaitsForTheDead,
     TakeLeavesItsHazard,
+    FailedTakeOwesNothing,
     CopyLooksOnce,
     KeepSetsNoBit,
     KeepMovesCursorBeforeHold,
@@ -134,6 +146,12 @@ pub(crate) enum Mutant {
     AdmissionLeavesTheHazard,
     /// Breaks nothing: admission lowers it.
     VacateLeavesTheHazard,
+    /// Breaks nothing: it was the minimum of this reader's cursor too.
+    OwnerKeepsTheMinimumAtReturn,
+    /// Breaks nothing: an entry is free after its bits are cleared.
+    AdoptionLeavesStrayBits,
+    /// Breaks nothing: the look behind the next fence counts.
+    ReleaseLooksLater,
 }
 
 const fn owner(during: &'static str, kind: Kind, word: fn(SlotWord) -> bool) -> Site {
@@ -173,6 +191,24 @@ fn is_waiters(word: SlotWord) -> bool {
 }
 
 impl Mutant {
+    /// The check that the owner does without in an operation.
+    pub(crate) fn check(self, during: &str) -> Option<OwnerCheck> {
+        let (operation, check) = match self {
+            Self::OwnerTakesWhatIsOnLoan => ("reserve", OwnerCheck::Loaned),
+            Self::OwnerTakesItsHistory => ("reserve", OwnerCheck::Kept),
+            Self::OwnerWaitsForTheDisconnected => ("reserve", OwnerCheck::Connected),
+            Self::OwnerWaitsForBestEffort => ("reserve", OwnerCheck::Blocking),
+            Self::OwnerTakesTheDisconnectedForDead => ("reserve", OwnerCheck::Alive),
+            Self::AheadTakesWhatIsOnLoan => ("ahead", OwnerCheck::Loaned),
+            Self::AheadTakesTheHistory => ("ahead", OwnerCheck::Kept),
+            Self::AheadTakesWhatIsWanted => ("ahead", OwnerCheck::Passed),
+            Self::OwnerKeepsTheMinimumAtAdmission => ("admit", OwnerCheck::StillPassed),
+            Self::OwnerKeepsTheMinimumAtReturn => ("readmit", OwnerCheck::StillPassed),
+            _ => return None,
+        };
+        (operation == during).then_some(check)
+    }
+
     pub(crate) fn rule(self) -> Rule {
         use Kind::{Add, And, Load, Or, Store, Swap};
         match self {
@@ -182,9 +218,20 @@ impl Mutant {
             | Self::OwnerSleepsWithoutALook
             | Self::OwnerPublishesBeforeItHasWritten
             | Self::OwnerWaitsForNobody
-            | Self::OwnerForgetsItsHistory
-            | Self::AheadTakesWhatIsWanted
+            | Self::AdoptionForgetsTheHistory
+            | Self::FailedTakeOwesNothing
             | Self::ReaderWaitsForTheDead => Rule::None,
+            // [`Self::check`] has these.
+            Self::OwnerKeepsTheMinimumAtAdmission
+            | Self::OwnerKeepsTheMinimumAtReturn
+            | Self::OwnerWaitsForTheDisconnected
+            | Self::OwnerWaitsForBestEffort
+            | Self::OwnerTakesTheDisconnectedForDead
+            | Self::OwnerTakesWhatIsOnLoan
+            | Self::OwnerTakesItsHistory
+            | Self::AheadTakesWhatIsWanted
+            | Self::AheadTakesWhatIsOnLoan
+            | Self::AheadTakesTheHistory => Rule::None,
             Self::OwnerClaimsNothing => {
                 Rule::Drop(owner("reserve", Store, is_seq), |seq| seq & CLAIM != 0)
             }
@@ -258,13 +305,26 @@ impl Mutant {
             Self::OwnerTakesCursorsForPassed => {
                 Rule::Answer(owner("reserve", Load, is_cursor), |cursor| cursor + 1)
             }
-            // What a minimum of the cursors does that is not thrown away.
-            Self::OwnerTakesALateJoinerForPassed | Self::OwnerTakesAReturnedReaderForPassed => {
-                let of_reader_1 =
-                    |word| matches!(word, SlotWord::Cursor(reader) if reader.get() == 1);
-                Rule::Answer(owner("reserve", Load, of_reader_1), |cursor| cursor + 1)
-            }
             Self::OwnerIgnoresHolds => Rule::Answer(owner("reserve", Load, is_hold), |_| 0),
+            Self::CommitMovesNoHead => Rule::Drop(owner("publish", Store, is_head), |_| true),
+            Self::ExpiryIsNotSaid => Rule::Drop(owner("expire", Store, is_state), |_| true),
+            Self::AdoptionLeavesStrayBits => Rule::Drop(owner("adopt", And, is_hold), |_| true),
+            Self::ReaderIgnoresTheHead => {
+                Rule::Answer(reader("take", Load, is_head), |head| head + 1)
+            }
+            Self::ReaderIgnoresItsState => Rule::Answer(reader("take", Load, is_state), |state| {
+                let [admitted, disconnected] = [EntryStatus::Admitted, EntryStatus::Disconnected];
+                if state & 0xff == disconnected as u64 {
+                    state & !0xff | admitted as u64
+                } else {
+                    state
+                }
+            }),
+            Self::ReaderIgnoresWhereItJoined => {
+                let is_join_head = |word| matches!(word, SlotWord::JoinHead(_));
+                Rule::Answer(reader("enter", Load, is_join_head), |_| 0)
+            }
+            Self::ReleaseLooksLater => Rule::Answer(reader("release", Load, is_waiters), |_| 0),
             Self::DropTakesNoNumber => Rule::Drop(owner("drop", Store, is_head), |_| true),
             Self::VacateLeavesHolds => Rule::Drop(owner("", And, is_hold), |_| true),
             Self::VacateFreesBeforeItClears => Rule::Late {

@@ -94,6 +94,19 @@ impl OwnerProgram {
         if waits { ReaderSet::ALL } else { ReaderSet::EMPTY }
     }
 
+    /// An operation, without the check that the mutant leaves out.
+    fn checked<R>(
+        &self,
+        core: &mut OwnerCore,
+        during: &str,
+        operation: impl FnOnce(&mut OwnerCore) -> R,
+    ) -> R {
+        match self.mutant.check(during) {
+            Some(check) => core.without(check, operation),
+            None => operation(core),
+        }
+    }
+
     /// The reader actor whose node is in an entry.
     fn actor(node: u64) -> usize {
         node as usize - 1
@@ -110,7 +123,8 @@ impl OwnerProgram {
         let blocking = self.config.blocking >> actor & 1 == 1;
         let history = self.config.history >> actor & 1 == 1;
         // The RTPS number plays no part in the protocol.
-        let start = core.admit(words, reader, blocking, history, 0);
+        let start =
+            self.checked(core, "admit", |core| core.admit(words, reader, blocking, history, 0));
         Event::Admitted { entry: reader, start }
     }
 
@@ -132,7 +146,7 @@ impl OwnerProgram {
                 self.admit(core, words, node, reader)
             }
             EntryStatus::Disconnected if asked == Request::Return as u64 && fits => {
-                core.readmit(words, reader, 0);
+                self.checked(core, "readmit", |core| core.readmit(words, reader, 0));
                 Event::Readmitted { entry: reader }
             }
             _ if asked == Request::Leave as u64 => {
@@ -145,7 +159,8 @@ impl OwnerProgram {
 
     fn reserve(&self, local: &mut OwnerLocal, words: &ModelWords<'_>) -> Result<Event, Full> {
         let before = local.core.clone();
-        let slot = local.core.reserve(words, self.may_block())?;
+        let slot =
+            self.checked(&mut local.core, "reserve", |core| core.reserve(words, self.may_block()))?;
         local.loans.push(slot);
         local.space = Space::Enough;
         Ok(Event::Replaced { seq: before.seq(slot) })
@@ -172,11 +187,7 @@ impl OwnerProgram {
             }),
             OwnerOp::Ahead => {
                 let before = core.clone();
-                let slot = if self.mutant == Mutant::AheadTakesWhatIsWanted {
-                    core.reserve(words, ReaderSet::EMPTY).ok()
-                } else {
-                    core.reserve_ahead(words)
-                };
+                let slot = self.checked(core, "ahead", |core| core.reserve_ahead(words));
                 let Some(slot) = slot else { return Event::Quiet };
                 loans.push(slot);
                 local.space = Space::Enough;
@@ -194,16 +205,13 @@ impl OwnerProgram {
                 if late {
                     write();
                 }
-                if self.mutant == Mutant::OwnerForgetsItsHistory {
-                    core.forget_instance(&[0; 16]);
-                }
-                loans.retain(|loan| *loan != slot);
+                give_back(loans, slot);
                 Event::Committed { seq, covered }
             }
             OwnerOp::Discard(slot) => {
                 words.write_half(slot, 0, JUNK);
                 core.discard(slot);
-                loans.retain(|loan| *loan != slot);
+                give_back(loans, slot);
                 local.discards -= 1;
                 Event::Quiet
             }
@@ -257,7 +265,10 @@ impl OwnerProgram {
                     node != 0 && self.config.blocking >> Self::actor(node) & 1 == 1
                 };
                 match OwnerCore::adopt(words, core.clone(), |_| [0; 16], blocking) {
-                    Ok(adopted) => {
+                    Ok(mut adopted) => {
+                        if self.mutant == Mutant::AdoptionForgetsTheHistory {
+                            adopted.forget_instance(&[0; 16]);
+                        }
                         let connected = adopted.connected();
                         (local.core, local.fallen) = (adopted, false);
                         Event::Adopted { connected }
@@ -271,6 +282,13 @@ impl OwnerProgram {
                 Event::Vacated { entry: reader }
             }
         }
+    }
+}
+
+/// One loan of a slot is over; there is no other, but under a mutant.
+fn give_back(loans: &mut Vec<SlotIndex>, slot: SlotIndex) {
+    if let Some(at) = loans.iter().position(|loan| *loan == slot) {
+        loans.remove(at);
     }
 }
 

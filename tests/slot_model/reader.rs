@@ -87,7 +87,12 @@ impl ReaderProgram {
         }
         let want = core.want();
         match core.take(words, owner_dead) {
-            Taken::Nothing => Event::Quiet,
+            Taken::Nothing => {
+                if self.mutant == Mutant::FailedTakeOwesNothing {
+                    core.forget_look();
+                }
+                Event::Quiet
+            }
             Taken::Sample(looked) => {
                 local.in_use.push(looked);
                 Event::Sample { want, seq: looked.seq }

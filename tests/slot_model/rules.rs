@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use dds_shm::slots::{CLAIM, ReaderIndex, SlotWord};
+use dds_shm::slots::{CLAIM, ReaderIndex, ReaderSet, SlotWord};
 
 use crate::automaton::{Event, Program};
 use crate::owner::{OwnerOp, Space};
@@ -216,13 +216,14 @@ impl World {
     pub(crate) fn is_goal(&self, state: &State) -> bool {
         // Dead for good.
         let owner_dead = state.owner == DEAD;
-        let head = if owner_dead {
-            state.memory.load(self.places, SlotWord::Head)
+        let (head, connected) = if owner_dead {
+            (state.memory.load(self.places, SlotWord::Head), ReaderSet::ALL)
         } else {
-            self.owner.view(state.owner).head
+            let core = &self.owner.local(state.owner).core;
+            (core.head(), core.connected())
         };
         self.is_owner_done(state)
-            && self.readers.iter().zip(state.readers).all(|(automaton, id)| {
+            && self.readers.iter().zip(state.readers).enumerate().all(|(actor, (automaton, id))| {
                 if id == DEAD {
                     return true;
                 }
@@ -230,7 +231,12 @@ impl World {
                 view.during.is_none()
                     && view.in_use.is_empty()
                     && match automaton.local(id).phase {
-                        Phase::Served => view.want > head,
+                        // Who comes back does not believe that it is served when it is not.
+                        Phase::Served => {
+                            let comes_back = self.config.returns >> actor & 1 == 1;
+                            let served = view.entry.is_some_and(|entry| connected.contains(entry));
+                            view.want > head && (served || !comes_back)
+                        }
                         Phase::Gone => true,
                         // Only one that comes back must come to the end.
                         Phase::Away => self.config.returns == 0,
