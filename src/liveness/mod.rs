@@ -28,7 +28,6 @@ pub use bell::{Bell, BellBit, RemoteBell};
 pub use error::LivenessError;
 pub use janitor::{SweepOptions, recovery_lock, sweep};
 pub use names::{NodeId, SegmentName};
-pub(crate) use node::spawn_quiet;
-pub use node::{BitLease, Node, NodeOptions, Serve, Serviced, TICK};
+pub use node::{BitLease, Node, NodeOptions, Serve, Serviced, TICK, spawn_quiet};
 pub use peer::PeerNode;
 pub use runtime_dir::{DIR_VARIABLE, RuntimeDir};

@@ -390,7 +390,10 @@ fn remove_locked(lock: &OfdLock) {
 }
 
 /// Starts a thread that leaves signals to the host's own threads.
-pub(crate) fn spawn_quiet(
+///
+/// # Errors
+/// If the system has no thread for it.
+pub fn spawn_quiet(
     name: String,
     body: impl FnOnce() + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {

@@ -184,6 +184,7 @@ pub(crate) fn take_over(
                     Ok(beginning) => {
                         let files = SegmentFiles::adopt(node, &name, &dat, &ctl, flink)?;
                         memory.store_owner(node.id().get(), options.guid);
+                        memory.store_origin([0; 16]);
                         let alive = tagged(beginning.epoch.into(), OwnerState::Alive as u8);
                         memory.store(SlotWord::OwnerState, alive, Ordering::Release);
                         drop(lock);

@@ -95,6 +95,27 @@ impl<R: ReaderRef> HeldSample<R> {
         unsafe { std::slice::from_raw_parts(self.protected.payload, len) }
     }
 
+    /// Whether the reader may take another sample while it has this one, and all others that it has, in
+    /// use. If not, a reader that is to go on copies this one and lets go of it.
+    #[inline]
+    #[must_use]
+    pub fn leaves_room(&self) -> bool {
+        self.reader.has_room()
+    }
+
+    /// By which GUID the host's own discovery knows the writer, if that is another than the segment's
+    /// and the writer said so ([`SlotWriter::set_origin`](super::SlotWriter::set_origin)).
+    ///
+    /// # Errors
+    /// [`SlotError::Forked`].
+    #[inline]
+    pub fn origin(&self) -> Result<Option<[u8; 16]>, SlotError> {
+        self.reader.check_process()?;
+        // SAFETY: as in `bytes`.
+        let memory = unsafe { &*self.protected.memory };
+        Ok(Some(memory.load_origin()).filter(|origin| *origin != [0; 16]))
+    }
+
     /// Copies the payload out with accesses that may race, and checks that the slot still holds
     /// the sample: for a writer whose other readers this process does not trust.
     ///

@@ -212,6 +212,23 @@ impl SegmentMemory {
         }
     }
 
+    /// By which other GUID the host's own discovery knows the writer; zero for none.
+    pub(crate) fn store_origin(&self, origin: [u8; 16]) {
+        let base = self.dat_at(dat::OWNER_LINE);
+        let origin = u128::from_le_bytes(origin);
+        for (at, word) in [(32, origin as u64), (40, (origin >> 64) as u64)] {
+            as_u64(base, at).store(word, Ordering::Relaxed);
+        }
+    }
+
+    /// See [`Self::store_origin`]. Found with every sample that was published after it was stored.
+    #[inline]
+    pub(crate) fn load_origin(&self) -> [u8; 16] {
+        let base = self.dat_at(dat::OWNER_LINE);
+        let word = |at| as_u64(base, at).load(Ordering::Relaxed);
+        (u128::from(word(32)) | u128::from(word(40)) << 64).to_le_bytes()
+    }
+
     /// The owner's node and the writer's GUID.
     pub(crate) fn load_owner(&self) -> (u64, [u8; 16]) {
         let base = self.dat_at(dat::OWNER_LINE);

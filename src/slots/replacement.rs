@@ -112,6 +112,7 @@ impl SegmentOwner {
         let core = hot.core.succeed(&memory, left, &kept, depth);
         let (node, guid) = (home.node.id().get(), hot.guid);
         memory.store_owner(node, guid);
+        memory.store_origin(hot.memory.load_origin());
         let alive = tagged(u64::from(hot.epoch), OwnerState::Alive as u8);
         memory.store(SlotWord::OwnerState, alive, Ordering::Relaxed);
         for reader in core.live().iter() {

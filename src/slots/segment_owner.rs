@@ -251,7 +251,7 @@ impl SegmentOwner {
 
     /// Takes a slot if one is free.
     #[inline]
-    fn try_reserve(&self, side: Side<'_>, may_block: ReaderSet) -> Option<Reserved> {
+    pub(crate) fn try_reserve(&self, side: Side<'_>, may_block: ReaderSet) -> Option<Reserved> {
         let mut hot = self.hot.lock_from(side);
         let hot = &mut *hot;
         let slot = hot.core.reserve(&*hot.memory, may_block).ok()?;
@@ -415,6 +415,11 @@ impl SegmentOwner {
         hot.memory.fence(Ordering::SeqCst);
         hot.ring();
         Ok(Committed { seq, sn, covered: hot.core.connected() })
+    }
+
+    /// Says by which other GUID the host's own discovery knows the writer.
+    pub(crate) fn set_origin(&self, origin: [u8; 16]) {
+        self.hot.lock().memory.store_origin(origin);
     }
 
     /// How many samples were dropped for want of a slot.

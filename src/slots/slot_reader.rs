@@ -495,6 +495,16 @@ impl SlotReader {
         }
     }
 
+    /// Whether another sample may be taken beside those in use.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        let state = self.state.borrow();
+        match &state.service {
+            Service::Served(core) => in_use(core, &state.former) < self.options.max_held,
+            _ => true,
+        }
+    }
+
     pub(super) fn release(&self, looked: Looked, memory: *const SegmentMemory) {
         if self.check_process().is_err() {
             return;

@@ -88,6 +88,22 @@ impl SlotWriter {
         Ok(Loan { writer: self, slot, payload })
     }
 
+    /// As [`Self::loan`], and never waits: for a host whose interface waits elsewhere. `None`: no slot is
+    /// free now.
+    ///
+    /// # Errors
+    /// [`SlotError::Forked`].
+    #[inline]
+    pub fn try_loan(&self) -> Result<Option<Loan<'_>>, SlotError> {
+        self.owner.check_process()?;
+        let reserved = self.ahead.take();
+        let reserved = reserved.or_else(|| self.owner.try_reserve(self.side(), ReaderSet::ALL));
+        Ok(reserved.map(|Reserved { slot, payload }| {
+            self.loans.set(self.loans.get() + 1);
+            Loan { writer: self, slot, payload }
+        }))
+    }
+
     /// Publishes a copy of `bytes`.
     ///
     /// A sample that finds no slot is dropped if the writer's QoS never waits: it takes a number,
@@ -124,6 +140,18 @@ impl SlotWriter {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.owner.dropped(self.side())
+    }
+
+    /// Says by which other GUID the host's own discovery knows this writer, for a host that learns it
+    /// only when it writes first. Every sample that is published from now on is found with it
+    /// ([`HeldSample::origin`](super::HeldSample::origin)).
+    ///
+    /// # Errors
+    /// [`SlotError::Forked`].
+    pub fn set_origin(&self, origin: [u8; 16]) -> Result<(), SlotError> {
+        self.owner.check_process()?;
+        self.owner.set_origin(origin);
+        Ok(())
     }
 
     /// Payload bytes that fit a slot.

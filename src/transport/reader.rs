@@ -190,11 +190,12 @@ impl ShmReader {
             }
             attachment.link.took(seq, header.sn);
             let writer = attachment.writer.get();
+            let origin = sample.origin()?.map_or(writer, Guid::from_bytes);
             if attachment.in_place {
-                return Ok(Some(ShmSample { writer, payload: Payload::InPlace(sample) }));
+                return Ok(Some(ShmSample { writer, origin, payload: Payload::InPlace(sample) }));
             }
             if let Some(payload) = self.copy_out(&attachment, &sample) {
-                return Ok(Some(ShmSample { writer, payload }));
+                return Ok(Some(ShmSample { writer, origin, payload }));
             }
         }
         // More than there are in any segment went by: let others have their turn.

@@ -9,6 +9,7 @@ use crate::wire::{Guid, KeyHash, RepresentationId, SequenceNumber, StatusInfo};
 #[derive(Debug)]
 pub struct ShmSample<'r> {
     pub(super) writer: Guid,
+    pub(super) origin: Guid,
     pub(super) payload: Payload<'r>,
 }
 
@@ -29,6 +30,25 @@ impl ShmSample<'_> {
     #[must_use]
     pub fn writer(&self) -> Guid {
         self.writer
+    }
+
+    /// The writer by the GUID that its host's own discovery knows it by
+    /// ([`ShmWriter::set_origin`](super::ShmWriter::set_origin)); else the same as [`Self::writer`].
+    #[inline]
+    #[must_use]
+    pub fn origin(&self) -> Guid {
+        self.origin
+    }
+
+    /// Whether another sample of this writer can be taken while this one, and all others that are, stay
+    /// in use: see [`ReaderConfig::max_held`](super::ReaderConfig::max_held).
+    #[inline]
+    #[must_use]
+    pub fn leaves_room(&self) -> bool {
+        match &self.payload {
+            Payload::InPlace(sample) => sample.leaves_room(),
+            Payload::Copied { .. } => true,
+        }
     }
 
     /// The payload. In place, if [`Self::is_in_place`].

@@ -293,7 +293,7 @@ impl ShmTransport {
 
 impl ShmTransport {
     /// Asks a directory for what there is, after events of it were dropped.
-    pub(super) fn resync(&self, directory: &dyn EndpointDirectory) {
+    pub fn resync(&self, directory: &dyn EndpointDirectory) {
         let topics = self.0.state().matching.topics();
         for topic in topics {
             let found = directory.publications(&topic).into_iter();

@@ -67,6 +67,16 @@ impl ShmWriter {
         self.shared.locator()
     }
 
+    /// Says by which other GUID the host's own discovery knows this writer, for a host that learns it
+    /// only when it writes first. Readers find it with every sample that is published from now on
+    /// ([`ShmSample::origin`](super::ShmSample::origin)).
+    ///
+    /// # Errors
+    /// [`SlotError::Forked`].
+    pub fn set_origin(&self, origin: Guid) -> Result<(), SlotError> {
+        self.slots.set_origin(origin.to_bytes())
+    }
+
     /// Has the announcement follow the segment, and end with the writer.
     pub(crate) fn announce(&mut self, announcement: Announcement) {
         let announcement = Arc::new(announcement);
@@ -89,6 +99,16 @@ impl ShmWriter {
             Ok(loan) => Ok(ShmLoan { loan, writer: self }),
             Err(error) => Err(self.failed(error)),
         }
+    }
+
+    /// As [`Self::loan`], and never waits: for a host whose interface waits elsewhere. `None`: no slot is
+    /// free now.
+    ///
+    /// # Errors
+    /// [`SlotError::Forked`].
+    #[inline]
+    pub fn try_loan(&self) -> Result<Option<ShmLoan<'_>>, SlotError> {
+        Ok(self.slots.try_loan()?.map(|loan| ShmLoan { loan, writer: self }))
     }
 
     /// Publishes a copy of `bytes`.

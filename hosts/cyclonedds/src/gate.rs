@@ -1,0 +1,164 @@
+//! Which writers' samples a reader gets: those that Cyclone has matched with it. No I/O, no clock.
+//!
+//! Endpoints meet in shared memory by topic, type name, partition and QoS, and often some milliseconds
+//! before Cyclone has discovered them. Cyclone also knows things that the plugin does not (versions of
+//! types, ignored participants), and takes whatever sample it is given. So the samples of a writer wait
+//! here until Cyclone says that it is matched, for a bounded time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use dds_shm::wire::Guid;
+
+/// How often Cyclone is asked while samples wait.
+const ASK_EVERY: Duration = Duration::from_millis(1);
+/// How often it is asked while all is well, or a writer has been given up.
+const CONFIRM_EVERY: Duration = Duration::from_millis(100);
+/// How long samples wait for discovery.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long, when there is no room for more of them.
+const PATIENCE_WHEN_FULL: Duration = Duration::from_secs(1);
+
+/// What becomes of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Deliver,
+    Wait,
+    /// The reader is not matched with the writer.
+    Drop,
+}
+
+/// What a reader knows of writers.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    /// By instance handle.
+    matched: BTreeMap<u64, Guid>,
+    guids: BTreeSet<Guid>,
+    /// Since when a writer is waited for.
+    awaited: BTreeMap<Guid, Instant>,
+    asked: Option<Instant>,
+}
+
+impl Gate {
+    /// Whether Cyclone is to be asked before a sample of this writer is decided about.
+    pub(crate) fn must_ask(&self, writer: Guid, now: Instant) -> bool {
+        let every = match self.awaited.get(&writer) {
+            Some(since) if now.duration_since(*since) < PATIENCE => ASK_EVERY,
+            None if !self.guids.contains(&writer) => Duration::ZERO,
+            _ => CONFIRM_EVERY,
+        };
+        self.asked.is_none_or(|asked| now.duration_since(asked) >= every)
+    }
+
+    /// Whether this is the handle of a writer whose GUID is known.
+    pub(crate) fn knows(&self, handle: u64) -> bool {
+        self.matched.contains_key(&handle)
+    }
+
+    /// What Cyclone said: the writers that are matched now, and who those are that were not known.
+    pub(crate) fn told(&mut self, handles: &[u64], new: &[(u64, [u8; 16])], now: Instant) {
+        self.matched.retain(|handle, _| handles.contains(handle));
+        self.matched.extend(new.iter().map(|(handle, guid)| (*handle, Guid::from_bytes(*guid))));
+        self.guids = self.matched.values().copied().collect();
+        self.awaited.retain(|writer, _| !self.guids.contains(writer));
+        self.asked = Some(now);
+    }
+
+    /// Cyclone did not know the writer after all.
+    pub(crate) fn denied(&mut self, writer: Guid, now: Instant) {
+        self.guids.remove(&writer);
+        self.matched.retain(|_, guid| *guid != writer);
+        self.awaited.entry(writer).or_insert(now);
+    }
+
+    /// What becomes of a sample of this writer. `is_full`: there is no room for more that wait.
+    pub(crate) fn verdict(&mut self, writer: Guid, is_full: bool, now: Instant) -> Verdict {
+        if self.guids.contains(&writer) {
+            return Verdict::Deliver;
+        }
+        let since = *self.awaited.entry(writer).or_insert(now);
+        let patience = if is_full { PATIENCE_WHEN_FULL } else { PATIENCE };
+        if now.duration_since(since) < patience {
+            return Verdict::Wait;
+        }
+        // From now on it is one that is not matched, until Cyclone says otherwise.
+        if let Some(given_up) = now.checked_sub(PATIENCE) {
+            self.awaited.insert(writer, given_up);
+        }
+        Verdict::Drop
+    }
+
+    /// When to look again while samples wait.
+    pub(crate) fn look_again_in() -> Duration {
+        ASK_EVERY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WRITER: Guid = {
+        use dds_shm::wire::{EntityId, GuidPrefix};
+        Guid::new(GuidPrefix([1; 12]), EntityId::user_writer(1, false))
+    };
+    const HANDLE: u64 = 77;
+
+    fn later(start: Instant, milliseconds: u64) -> Instant {
+        start + Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn samples_wait_until_cyclone_has_matched_their_writer() {
+        let start = Instant::now();
+        let mut gate = Gate::default();
+        assert!(gate.must_ask(WRITER, start));
+        gate.told(&[], &[], start);
+        assert_eq!(gate.verdict(WRITER, false, start), Verdict::Wait);
+        // Not again at once, but soon.
+        assert!(!gate.must_ask(WRITER, start));
+        assert!(gate.must_ask(WRITER, later(start, 1)));
+        gate.told(&[HANDLE], &[(HANDLE, WRITER.to_bytes())], later(start, 1));
+        assert_eq!(gate.verdict(WRITER, false, later(start, 1)), Verdict::Deliver);
+        assert!(gate.knows(HANDLE));
+        assert!(!gate.must_ask(WRITER, later(start, 50)));
+        assert!(gate.must_ask(WRITER, later(start, 101)));
+    }
+
+    #[test]
+    fn a_writer_that_is_not_matched_is_given_up_and_may_come_later() {
+        let start = Instant::now() + 2 * PATIENCE;
+        let mut gate = Gate::default();
+        gate.told(&[], &[], start);
+        assert_eq!(gate.verdict(WRITER, false, start), Verdict::Wait);
+        let end = start + PATIENCE;
+        assert_eq!(gate.verdict(WRITER, false, end), Verdict::Drop);
+        gate.told(&[HANDLE], &[(HANDLE, WRITER.to_bytes())], end);
+        assert_eq!(gate.verdict(WRITER, false, end), Verdict::Deliver);
+    }
+
+    #[test]
+    fn where_there_is_no_room_a_writer_is_given_up_sooner_and_for_good() {
+        let start = Instant::now() + 2 * PATIENCE;
+        let mut gate = Gate::default();
+        gate.told(&[], &[], start);
+        assert_eq!(gate.verdict(WRITER, true, start), Verdict::Wait);
+        assert_eq!(gate.verdict(WRITER, true, start + PATIENCE_WHEN_FULL), Verdict::Drop);
+        assert_eq!(gate.verdict(WRITER, false, start + PATIENCE_WHEN_FULL), Verdict::Drop);
+    }
+
+    #[test]
+    fn a_writer_that_is_not_matched_any_more_has_to_wait_again() {
+        let start = Instant::now();
+        let mut gate = Gate::default();
+        gate.told(&[HANDLE], &[(HANDLE, WRITER.to_bytes())], start);
+        gate.denied(WRITER, start);
+        assert_eq!(gate.verdict(WRITER, false, start), Verdict::Wait);
+        assert!(!gate.knows(HANDLE));
+        // Told anew.
+        gate.told(&[HANDLE], &[(HANDLE, WRITER.to_bytes())], start);
+        assert_eq!(gate.verdict(WRITER, false, start), Verdict::Deliver);
+        gate.told(&[], &[], start);
+        assert_eq!(gate.verdict(WRITER, false, start), Verdict::Wait);
+    }
+}

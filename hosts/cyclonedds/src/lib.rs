@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod abi;
+mod complaint;
+mod cyclone;
+mod entry;
+mod gate;
+mod guard;
+mod instance;
+mod log;
+mod node_id;
+mod options;
+mod plan;
+mod qos;
+mod reader;
+mod receiver;
+mod topic;
+mod writer;
+
+pub use entry::dds_shm_create_psmx;

@@ -1,0 +1,446 @@
+//! Readers: what Cyclone gets to see of samples, in place where that is possible.
+
+use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use dds_shm::liveness::{BellBit, Node};
+use dds_shm::slots::{ExpectedType, Waitable};
+use dds_shm::transport::{ReaderConfig, ShmReader, ShmSample, TransportError};
+use dds_shm::wire::Guid;
+use dds_shm::wire::qos::EndpointQos;
+
+use crate::abi::{
+    self, EntityHandle, LoanedSample, Metadata, NATIVE, PsmxEndpoint, retcode,
+};
+use crate::complaint::Complaints;
+use crate::cyclone::Cyclone;
+use crate::gate::{Gate, Verdict};
+use crate::instance::{Engine, Instance, meet};
+use crate::topic::Topic;
+use crate::writer::metadata_of;
+
+/// Samples in use at once, of one writer, as far as the writer allows.
+const MAX_HELD: usize = 64;
+/// Samples that wait for Cyclone, and their octets.
+const MAX_WAITING: usize = 4096;
+const MAX_WAITING_OCTETS: usize = 16 << 20;
+/// Samples that are delivered before the next reader has its turn.
+const TURN: usize = 64;
+
+/// A reader of an application of Cyclone's.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    topic: Arc<Topic>,
+    instance: Arc<Instance>,
+    complaints: Complaints,
+    slots: Arc<Slots>,
+    /// 0 until Cyclone says who it is.
+    entity: AtomicI32,
+    /// Deleted by the application; samples of it may still be in use.
+    is_closed: AtomicBool,
+    /// There is no room for what it would take.
+    is_paused: AtomicBool,
+}
+
+/// The reader of the segments, in an allocation of its own, because samples point to it.
+#[derive(Debug)]
+struct Slots(Mutex<ShmReader>);
+
+impl Slots {
+    fn lock(&self) -> MutexGuard<'_, ShmReader> {
+        // It is whole after each of its methods.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A sample that keeps its reader instead of borrowing it.
+#[derive(Debug)]
+struct OwnedSample {
+    /// Borrows from `slots`, and goes before it, under its lock.
+    sample: ManuallyDrop<ShmSample<'static>>,
+    slots: Arc<Slots>,
+}
+
+// SAFETY: what a sample shares with its reader is touched by its drop alone, which takes the lock of the
+// reader. Everything else that is looked at (octets, header) is its own.
+unsafe impl Send for OwnedSample {}
+
+impl Drop for OwnedSample {
+    fn drop(&mut self) {
+        let guard = self.slots.lock();
+        // SAFETY: dropped here alone; the reader is there, and nobody else uses it.
+        unsafe { ManuallyDrop::drop(&mut self.sample) };
+        drop(guard);
+    }
+}
+
+/// Where the octets of a sample are.
+#[derive(Debug)]
+enum Payload {
+    InPlace { _sample: OwnedSample },
+    /// Words, to be aligned.
+    Copied { _words: Box<[u64]> },
+}
+
+/// A sample in Cyclone's hands. Begins with what Cyclone knows of it.
+#[repr(C)]
+#[derive(Debug)]
+struct Loan {
+    abi: LoanedSample,
+    metadata: Metadata,
+    payload: Payload,
+}
+
+/// A reference to a loan, counted as Cyclone counts.
+#[derive(Debug)]
+struct LoanRef(ptr::NonNull<Loan>);
+
+impl LoanRef {
+    fn new(payload: Payload, octets: *const u8, metadata: Metadata) -> Self {
+        let mut loan = Box::new(Loan {
+            abi: LoanedSample {
+                free: free_loan,
+                origin_kind: abi::ORIGIN_PSMX,
+                psmx_endpoint: ptr::null_mut(),
+                metadata: ptr::null_mut(),
+                sample_ptr: octets.cast_mut().cast(),
+                refc: AtomicU32::new(1),
+            },
+            metadata,
+            payload,
+        });
+        loan.abi.metadata = &raw mut loan.metadata;
+        Self(ptr::NonNull::from(Box::leak(loan)))
+    }
+
+    fn metadata(&self) -> &Metadata {
+        // SAFETY: there while this reference is; Cyclone does not write to it.
+        unsafe { &(*self.0.as_ptr()).metadata }
+    }
+
+    fn as_raw(&self) -> *mut LoanedSample {
+        self.0.as_ptr().cast()
+    }
+}
+
+impl Drop for LoanRef {
+    fn drop(&mut self) {
+        let loan = self.as_raw();
+        // SAFETY: there while this reference is, which ends here. Acquire, with the release of others:
+        // they are done with it.
+        unsafe {
+            if (*loan).refc.fetch_sub(1, Ordering::AcqRel) == 1 {
+                free_loan(loan);
+            }
+        }
+    }
+}
+
+/// The last reference to a loan is gone: `ops.free`. On any thread, also inside of a store.
+///
+/// # Safety
+/// `sample` is a loan of a [`LoanRef`], and is not used again.
+unsafe extern "C" fn free_loan(sample: *mut LoanedSample) {
+    crate::guard::guarded("freeing a sample", (), || {
+        // SAFETY: the loan was boxed, and begins with what Cyclone knows of it.
+        drop(unsafe { Box::from_raw(sample.cast::<Loan>()) });
+    });
+}
+
+impl Reader {
+    pub(crate) fn new(
+        instance: &Arc<Instance>,
+        engine: &Engine,
+        topic: Arc<Topic>,
+        qos: EndpointQos,
+    ) -> Result<Arc<Self>, TransportError> {
+        let config = ReaderConfig {
+            keyed: topic.is_keyed(),
+            qos,
+            max_held: MAX_HELD,
+            ..ReaderConfig::new(&topic.name, &topic.type_name, ExpectedType::any())
+        };
+        let reader = engine.participant.create_reader(config)?;
+        let writers = engine.participant.directory().publications(&topic.name);
+        meet(writers, |writer| reader.reachability(writer.data.guid));
+        Ok(Arc::new(Self {
+            complaints: Complaints::new(&topic.name),
+            topic,
+            instance: Arc::clone(instance),
+            slots: Arc::new(Slots(Mutex::new(reader))),
+            entity: AtomicI32::new(0),
+            is_closed: AtomicBool::new(false),
+            is_paused: AtomicBool::new(false),
+        }))
+    }
+
+    /// Cyclone says who it is: samples can be delivered.
+    pub(crate) fn open(&self, entity: EntityHandle) {
+        self.entity.store(entity, Ordering::Release);
+    }
+
+    /// The application deletes it. What is in use stays.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Whether nothing of a closed reader is in use.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire) && Arc::strong_count(&self.slots) == 1
+    }
+
+    fn take(&self) -> Option<Taken> {
+        let reader = self.slots.lock();
+        let sample = match reader.take() {
+            Ok(sample) => sample?,
+            Err(error) => {
+                self.complaints.tell("nothing can be taken", &error);
+                return None;
+            }
+        };
+        let origin = sample.origin();
+        let metadata = metadata_of(sample.header(), origin, self.instance.id);
+        let octets = sample.bytes();
+        // Cyclone writes to serialised samples while it looks at them.
+        let in_place =
+            metadata.cdr_identifier == NATIVE && sample.is_in_place() && sample.leaves_room();
+        if !in_place {
+            let words = words_of(octets);
+            return Some(Taken { origin, metadata, place: Place::Copied(words) });
+        }
+        // SAFETY: the lifetime of a borrow of `*self.slots`, which lives in its allocation as long as the
+        // `OwnedSample` has its `Arc`, and is never borrowed exclusively.
+        let sample = unsafe { std::mem::transmute::<ShmSample<'_>, ShmSample<'static>>(sample) };
+        let sample = ManuallyDrop::new(sample);
+        let sample = OwnedSample { sample, slots: Arc::clone(&self.slots) };
+        Some(Taken { origin, metadata, place: Place::InPlace(sample) })
+    }
+}
+
+/// A copy, padded with zeroes.
+fn words_of(octets: &[u8]) -> Box<[u64]> {
+    let mut words = vec![0_u64; octets.len().div_ceil(8).max(1)].into_boxed_slice();
+    // SAFETY: at least as many octets as there are to be copied, in an allocation of its own.
+    unsafe { ptr::copy_nonoverlapping(octets.as_ptr(), words.as_mut_ptr().cast(), octets.len()) };
+    words
+}
+
+#[derive(Debug)]
+enum Place {
+    InPlace(OwnedSample),
+    Copied(Box<[u64]>),
+}
+
+/// A sample on its way to Cyclone.
+#[derive(Debug)]
+struct Taken {
+    origin: Guid,
+    metadata: Metadata,
+    place: Place,
+}
+
+impl Taken {
+    /// A copy, for a sample that has to wait: a slot is not for that.
+    fn detach(self) -> Self {
+        let place = match self.place {
+            Place::InPlace(sample) => Place::Copied(words_of(sample.sample.bytes())),
+            copied => copied,
+        };
+        Self { place, ..self }
+    }
+
+    fn into_loan(self) -> LoanRef {
+        match self.place {
+            Place::InPlace(sample) => {
+                let octets = sample.sample.bytes().as_ptr();
+                LoanRef::new(Payload::InPlace { _sample: sample }, octets, self.metadata)
+            }
+            Place::Copied(words) => {
+                let octets = words.as_ptr().cast();
+                LoanRef::new(Payload::Copied { _words: words }, octets, self.metadata)
+            }
+        }
+    }
+}
+
+/// A sample that waits for Cyclone.
+#[derive(Debug)]
+struct Waiting {
+    origin: Guid,
+    loan: LoanRef,
+}
+
+/// What the receive thread knows of a reader.
+#[derive(Debug, Default)]
+pub(crate) struct Delivery {
+    gate: Gate,
+    waiting: VecDeque<Waiting>,
+    octets: usize,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stored {
+    Done,
+    /// Cyclone does not know the writer.
+    UnknownWriter,
+    /// The reader's resource limits are reached.
+    Rejected,
+    /// The reader is being deleted.
+    Gone,
+}
+
+impl Delivery {
+    /// Delivers what there is. When to come again even if nothing new comes.
+    pub(crate) fn deliver(&mut self, reader: &Reader, cyclone: &Cyclone) -> Option<Duration> {
+        let entity = reader.entity.load(Ordering::Acquire);
+        if reader.is_closed.load(Ordering::Acquire) {
+            self.waiting.clear();
+            // Nobody wants what is left; but its writers are not to wait for this reader.
+            while reader.take().is_some() {}
+            return None;
+        }
+        self.deliver_waiting(reader, cyclone, entity);
+        for _ in 0..TURN {
+            let is_full = self.is_full();
+            reader.is_paused.store(is_full, Ordering::Release);
+            if is_full {
+                break;
+            }
+            let Some(taken) = reader.take() else { break };
+            let verdict = self.verdict(taken.origin, cyclone, entity);
+            let waits_for_turn = self.waiting.iter().any(|other| other.origin == taken.origin);
+            match verdict {
+                Verdict::Drop => {}
+                Verdict::Deliver if !waits_for_turn => {
+                    let origin = taken.origin;
+                    let loan = taken.into_loan();
+                    match self.store(reader, cyclone, entity, origin, &loan) {
+                        Stored::Done => {}
+                        Stored::Gone => return None,
+                        Stored::UnknownWriter | Stored::Rejected => self.wait(Waiting { origin, loan }),
+                    }
+                }
+                Verdict::Deliver | Verdict::Wait => {
+                    let origin = taken.origin;
+                    self.wait(Waiting { origin, loan: taken.detach().into_loan() });
+                }
+            }
+        }
+        (!self.waiting.is_empty()).then(Gate::look_again_in)
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting.len() >= MAX_WAITING || self.octets >= MAX_WAITING_OCTETS
+    }
+
+    fn wait(&mut self, waiting: Waiting) {
+        self.octets += waiting.loan.metadata().sample_size as usize;
+        self.waiting.push_back(waiting);
+    }
+
+    fn verdict(&mut self, origin: Guid, cyclone: &Cyclone, entity: EntityHandle) -> Verdict {
+        let now = Instant::now();
+        if self.gate.must_ask(origin, now)
+            && let Some((handles, new)) =
+                cyclone.matched_writers(entity, |handle| self.gate.knows(handle))
+        {
+            self.gate.told(&handles, &new, now);
+        }
+        let is_full = self.is_full();
+        self.gate.verdict(origin, is_full, now)
+    }
+
+    /// Looks who of those that wait has waited long enough.
+    fn deliver_waiting(&mut self, reader: &Reader, cyclone: &Cyclone, entity: EntityHandle) {
+        let mut held_up: Vec<Guid> = Vec::new();
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.octets -= waiting.loan.metadata().sample_size as usize;
+            let origin = waiting.origin;
+            let stays = !held_up.contains(&origin)
+                && match self.verdict(origin, cyclone, entity) {
+                    Verdict::Drop => false,
+                    Verdict::Wait => true,
+                    Verdict::Deliver => {
+                        match self.store(reader, cyclone, entity, origin, &waiting.loan) {
+                            Stored::Done | Stored::Gone => false,
+                            Stored::UnknownWriter | Stored::Rejected => true,
+                        }
+                    }
+                };
+            if stays || held_up.contains(&origin) {
+                if !held_up.contains(&origin) {
+                    held_up.push(origin);
+                }
+                self.wait(waiting);
+            }
+        }
+    }
+
+    fn store(
+        &mut self,
+        reader: &Reader,
+        cyclone: &Cyclone,
+        entity: EntityHandle,
+        origin: Guid,
+        loan: &LoanRef,
+    ) -> Stored {
+        let metadata = loan.metadata();
+        let topic = &reader.topic;
+        if metadata.cdr_identifier == NATIVE
+            && (!topic.is_raw() || metadata.sample_size != topic.size)
+        {
+            let (size, expected) = (metadata.sample_size, topic.size);
+            reader.complaints.tell(
+                "a sample was dropped",
+                &format!("{size} octets as in the writer's memory are no {} ({expected} octets)", topic.type_name),
+            );
+            return Stored::Done;
+        }
+        // SAFETY: a loan with a reference that lasts longer than this call. No lock is held.
+        match unsafe { (cyclone.dds_reader_store_loaned_sample)(entity, loan.as_raw()) } {
+            retcode::NOT_FOUND => {
+                self.gate.denied(origin, Instant::now());
+                Stored::UnknownWriter
+            }
+            retcode::ALREADY_DELETED | retcode::BAD_PARAMETER => Stored::Gone,
+            retcode::ERROR => {
+                reader.complaints.tell(
+                    "a sample was not taken by Cyclone DDS",
+                    &"its octets are no sample of the type, or the reader's RESOURCE_LIMITS are reached",
+                );
+                Stored::Done
+            }
+            _ => Stored::Done,
+        }
+    }
+}
+
+impl Waitable for Reader {
+    fn is_ready(&self) -> bool {
+        !self.is_paused.load(Ordering::Acquire)
+            && self.entity.load(Ordering::Acquire) != 0
+            && self.slots.lock().is_ready()
+    }
+
+    fn is_rung_by(&self, bit: BellBit) -> bool {
+        self.slots.lock().is_rung_by(bit)
+    }
+
+    fn prepare_to_sleep(&self) -> Duration {
+        self.slots.lock().prepare_to_sleep()
+    }
+
+    fn look_after(&self) {
+        self.slots.lock().look_after();
+    }
+
+    fn node(&self) -> Option<&Arc<Node>> {
+        self.instance.engine().map(|engine| engine.participant.transport().node())
+    }
+}
+
