@@ -190,12 +190,11 @@ impl ShmReader {
             }
             attachment.link.took(seq, header.sn);
             let writer = attachment.writer.get();
-            let origin = sample.origin()?.map_or(writer, Guid::from_bytes);
             if attachment.in_place {
-                return Ok(Some(ShmSample { writer, origin, payload: Payload::InPlace(sample) }));
+                return Ok(Some(ShmSample { writer, payload: Payload::InPlace(sample) }));
             }
             if let Some(payload) = self.copy_out(&attachment, &sample) {
-                return Ok(Some(ShmSample { writer, origin, payload }));
+                return Ok(Some(ShmSample { writer, payload }));
             }
         }
         // More than there are in any segment went by: let others have their turn.
@@ -222,7 +221,8 @@ impl ShmReader {
         let mut bytes = Vec::new();
         if sample.copy_checked(&mut bytes).is_ok() {
             let (seq, header) = (sample.seq(), *sample.header());
-            return Some(Payload::Copied { seq, header, bytes });
+            let origin = sample.origin().ok().flatten();
+            return Some(Payload::Copied { seq, header, origin, bytes: bytes.into() });
         }
         // Another reader of the segment broke the protocol; this sample is lost.
         let losses = Losses { lost: 1, replaced: 0 };

@@ -9,7 +9,6 @@ use crate::wire::{Guid, KeyHash, RepresentationId, SequenceNumber, StatusInfo};
 #[derive(Debug)]
 pub struct ShmSample<'r> {
     pub(super) writer: Guid,
-    pub(super) origin: Guid,
     pub(super) payload: Payload<'r>,
 }
 
@@ -20,7 +19,8 @@ pub(super) enum Payload<'r> {
     Copied {
         seq: u64,
         header: SampleHeader,
-        bytes: Vec<u8>,
+        origin: Option<[u8; 16]>,
+        bytes: Box<[u8]>,
     },
 }
 
@@ -37,7 +37,11 @@ impl ShmSample<'_> {
     #[inline]
     #[must_use]
     pub fn origin(&self) -> Guid {
-        self.origin
+        let origin = match &self.payload {
+            Payload::InPlace(sample) => sample.origin().ok().flatten(),
+            Payload::Copied { origin, .. } => *origin,
+        };
+        origin.map_or(self.writer, Guid::from_bytes)
     }
 
     /// Whether another sample of this writer can be taken while this one, and all others that are, stay

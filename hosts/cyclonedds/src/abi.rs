@@ -23,13 +23,13 @@ pub(crate) mod retcode {
     pub(crate) const OUT_OF_RESOURCES: ReturnCode = -5;
     pub(crate) const ALREADY_DELETED: ReturnCode = -9;
     pub(crate) const TIMEOUT: ReturnCode = -10;
-    pub(crate) const NO_DATA: ReturnCode = -11;
     pub(crate) const NOT_FOUND: ReturnCode = -60;
 }
 
 /// `dds_psmx_endpoint_type_t`.
 pub(crate) mod endpoint_type {
     pub(crate) const UNSET: u32 = 0;
+    #[cfg(test)]
     pub(crate) const READER: u32 = 1;
     pub(crate) const WRITER: u32 = 2;
 }
@@ -61,6 +61,18 @@ pub(crate) const FEATURES: u32 = 1 | 2;
 /// `dds_qos_t`, which only Cyclone looks into.
 #[repr(C)]
 pub(crate) struct Qos {
+    opaque: [u8; 0],
+}
+
+/// `struct ddsi_sertype`, which only Cyclone looks into.
+#[repr(C)]
+pub(crate) struct Sertype {
+    opaque: [u8; 0],
+}
+
+/// `struct ddsi_serdata`, which only Cyclone looks into.
+#[repr(C)]
+pub(crate) struct Serdata {
     opaque: [u8; 0],
 }
 

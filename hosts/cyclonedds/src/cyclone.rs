@@ -9,7 +9,11 @@ use std::ffi::{CStr, c_char, c_void};
 use std::mem::transmute_copy;
 use std::ptr;
 
-use crate::abi::{BuiltinEndpoint, EntityHandle, LoanedSample, Qos, ReturnCode};
+use dds_shm::wire::Guid;
+
+use crate::abi::{
+    BuiltinEndpoint, EntityHandle, LoanedSample, Qos, ReturnCode, Serdata, Sertype, retcode,
+};
 
 /// Why the functions are not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +134,11 @@ functions! {
     dds_get_matched_publication_data:
         unsafe extern "C" fn(EntityHandle, u64) -> *mut BuiltinEndpoint;
     dds_builtintopic_free_endpoint: unsafe extern "C" fn(*mut BuiltinEndpoint);
+    dds_get_entity_sertype: unsafe extern "C" fn(EntityHandle, *mut *const Sertype) -> ReturnCode;
+    /// What a sample is for a type; null if it is none.
+    ddsi_serdata_from_psmx:
+        unsafe extern "C" fn(*const Sertype, *mut LoanedSample) -> *mut Serdata;
+    ddsi_serdata_unref: unsafe extern "C" fn(*mut Serdata);
     dds_free: unsafe extern "C" fn(*mut c_void);
     dds_qget_durability: unsafe extern "C" fn(*const Qos, *mut u32) -> bool;
     dds_qget_durability_service: unsafe extern "C" fn(
@@ -144,19 +153,51 @@ functions! {
     dds_qget_partition: unsafe extern "C" fn(*const Qos, *mut u32, *mut *mut *mut c_char) -> bool;
 }
 
+/// The writers that a reader is matched with.
+#[derive(Debug, Default)]
+pub(crate) struct MatchedWriters {
+    /// The instance handles of all of them.
+    pub(crate) handles: Vec<u64>,
+    /// Who those are that were not known.
+    pub(crate) new: Vec<(u64, Guid)>,
+}
+
 impl Cyclone {
     /// Where the functions were found.
     pub(crate) fn library(&self) -> &str {
         &self.library.path
     }
 
-    /// The GUIDs of the writers that a reader is matched with, as far as they are not in `known`, and
-    /// the handles of all of them.
+    /// Whether a sample is one of a reader's type.
+    ///
+    /// # Safety
+    /// `sample` is a loan with a reference that lasts longer than this call.
+    pub(crate) unsafe fn is_sample_of(
+        &self,
+        reader: EntityHandle,
+        sample: *mut LoanedSample,
+    ) -> bool {
+        let mut sertype = ptr::null();
+        // SAFETY: written to. The type is there as long as the reader.
+        let found = unsafe { (self.dds_get_entity_sertype)(reader, &raw mut sertype) };
+        if found != retcode::OK {
+            return false;
+        }
+        // SAFETY: a type of this library's, and the loan that the caller promises.
+        let serdata = unsafe { (self.ddsi_serdata_from_psmx)(sertype, sample) };
+        if !serdata.is_null() {
+            // SAFETY: the only reference to it.
+            unsafe { (self.ddsi_serdata_unref)(serdata) };
+        }
+        !serdata.is_null()
+    }
+
+    /// The writers that a reader is matched with; `None` when it is being deleted.
     pub(crate) fn matched_writers(
         &self,
         reader: EntityHandle,
         is_known: impl Fn(u64) -> bool,
-    ) -> Option<(Vec<u64>, Vec<(u64, [u8; 16])>)> {
+    ) -> Option<MatchedWriters> {
         let mut handles: Vec<u64> = vec![0; 16];
         loop {
             // SAFETY: there is room for so many handles.
@@ -181,11 +222,11 @@ impl Cyclone {
             }
             // SAFETY: begins with the GUID, and is this thread's until it is given back.
             unsafe {
-                new.push((handle, (*endpoint).key));
+                new.push((handle, Guid::from_bytes((*endpoint).key)));
                 (self.dds_builtintopic_free_endpoint)(endpoint);
             }
         }
-        Some((handles, new))
+        Some(MatchedWriters { handles, new })
     }
 
     /// The names of the partitions in a QoS.

@@ -153,13 +153,8 @@ const PSMX_OPS: PsmxOps = PsmxOps {
 
 const TOPIC_OPS: PsmxTopicOps = PsmxTopicOps { create_endpoint, delete_endpoint };
 
-const ENDPOINT_OPS: PsmxEndpointOps = PsmxEndpointOps {
-    request_loan,
-    write,
-    take,
-    on_data_available,
-    write_with_key: ptr::null(),
-};
+const ENDPOINT_OPS: PsmxEndpointOps =
+    PsmxEndpointOps { request_loan, write, take, on_data_available, write_with_key: ptr::null() };
 
 /// # Safety
 /// `psmx` was made by [`create`], and is not deleted.
@@ -218,9 +213,8 @@ unsafe extern "C" fn create_topic_with_type(
 ) -> *mut PsmxTopic {
     guarded("creating a topic", ptr::null_mut(), || {
         // SAFETY: Cyclone passes what it got, and strings.
-        let (instance, name, type_name) = unsafe {
-            (instance_of(psmx), CStr::from_ptr(topic_name), CStr::from_ptr(type_name))
-        };
+        let (instance, name, type_name) =
+            unsafe { (instance_of(psmx), CStr::from_ptr(topic_name), CStr::from_ptr(type_name)) };
         let topic = Topic {
             name: name.to_string_lossy().into_owned(),
             type_name: type_name.to_string_lossy().into_owned(),
@@ -332,7 +326,8 @@ unsafe extern "C" fn on_data_available(
 ) -> ReturnCode {
     guarded("starting a reader", retcode::ERROR, || {
         // SAFETY: Cyclone passes what it got.
-        let Endpoint { instance, role: Role::Reader(reader), .. } = (unsafe { endpoint_of(endpoint) })
+        let Endpoint { instance, role: Role::Reader(reader), .. } =
+            (unsafe { endpoint_of(endpoint) })
         else {
             return retcode::BAD_PARAMETER;
         };

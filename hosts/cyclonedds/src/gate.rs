@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use dds_shm::wire::Guid;
 
+use crate::cyclone::MatchedWriters;
+
 /// How often Cyclone is asked while samples wait.
 const ASK_EVERY: Duration = Duration::from_millis(1);
 /// How often it is asked while all is well, or a writer has been given up.
@@ -55,10 +57,10 @@ impl Gate {
         self.matched.contains_key(&handle)
     }
 
-    /// What Cyclone said: the writers that are matched now, and who those are that were not known.
-    pub(crate) fn told(&mut self, handles: &[u64], new: &[(u64, [u8; 16])], now: Instant) {
-        self.matched.retain(|handle, _| handles.contains(handle));
-        self.matched.extend(new.iter().map(|(handle, guid)| (*handle, Guid::from_bytes(*guid))));
+    /// What Cyclone said.
+    pub(crate) fn told(&mut self, now_matched: &MatchedWriters, now: Instant) {
+        self.matched.retain(|handle, _| now_matched.handles.contains(handle));
+        self.matched.extend(now_matched.new.iter().copied());
         self.guids = self.matched.values().copied().collect();
         self.awaited.retain(|writer, _| !self.guids.contains(writer));
         self.asked = Some(now);
@@ -104,6 +106,14 @@ mod tests {
     };
     const HANDLE: u64 = 77;
 
+    fn nobody() -> MatchedWriters {
+        MatchedWriters::default()
+    }
+
+    fn the_writer() -> MatchedWriters {
+        MatchedWriters { handles: vec![HANDLE], new: vec![(HANDLE, WRITER)] }
+    }
+
     fn later(start: Instant, milliseconds: u64) -> Instant {
         start + Duration::from_millis(milliseconds)
     }
@@ -113,12 +123,12 @@ mod tests {
         let start = Instant::now();
         let mut gate = Gate::default();
         assert!(gate.must_ask(WRITER, start));
-        gate.told(&[], &[], start);
+        gate.told(&nobody(), start);
         assert_eq!(gate.verdict(WRITER, false, start), Verdict::Wait);
         // Not again at once, but soon.
         assert!(!gate.must_ask(WRITER, start));
         assert!(gate.must_ask(WRITER, later(start, 1)));
-        gate.told(&[HANDLE], &[(HANDLE, WRITER.to_bytes())], later(start, 1));
+        gate.told(&the_writer(), later(start, 1));
         assert_eq!(gate.verdict(WRITER, false, later(start, 1)), Verdict::Deliver);
         assert!(gate.knows(HANDLE));
         assert!(!gate.must_ask(WRITER, later(start, 50)));
@@ -129,11 +139,11 @@ mod tests {
     fn a_writer_that_is_not_matched_is_given_up_and_may_come_later() {
         let start = Instant::now() + 2 * PATIENCE;
         let mut gate = Gate::default();
-        gate.told(&[], &[], start);
+        gate.told(&nobody(), start);
         assert_eq!(gate.verdict(WRITER, false, start), Verdict::Wait);
         let end = start + PATIENCE;
         assert_eq!(gate.verdict(WRITER, false, end), Verdict::Drop);
-        gate.told(&[HANDLE], &[(HANDLE, WRITER.to_bytes())], end);
+        gate.told(&the_writer(), end);
         assert_eq!(gate.verdict(WRITER, false, end), Verdict::Deliver);
     }
 
@@ -141,7 +151,7 @@ mod tests {
     fn where_there_is_no_room_a_writer_is_given_up_sooner_and_for_good() {
         let start = Instant::now() + 2 * PATIENCE;
         let mut gate = Gate::default();
-        gate.told(&[], &[], start);
+        gate.told(&nobody(), start);
         assert_eq!(gate.verdict(WRITER, true, start), Verdict::Wait);
         assert_eq!(gate.verdict(WRITER, true, start + PATIENCE_WHEN_FULL), Verdict::Drop);
         assert_eq!(gate.verdict(WRITER, false, start + PATIENCE_WHEN_FULL), Verdict::Drop);
@@ -151,14 +161,14 @@ mod tests {
     fn a_writer_that_is_not_matched_any_more_has_to_wait_again() {
         let start = Instant::now();
         let mut gate = Gate::default();
-        gate.told(&[HANDLE], &[(HANDLE, WRITER.to_bytes())], start);
+        gate.told(&the_writer(), start);
         gate.denied(WRITER, start);
         assert_eq!(gate.verdict(WRITER, false, start), Verdict::Wait);
         assert!(!gate.knows(HANDLE));
         // Told anew.
-        gate.told(&[HANDLE], &[(HANDLE, WRITER.to_bytes())], start);
+        gate.told(&the_writer(), start);
         assert_eq!(gate.verdict(WRITER, false, start), Verdict::Deliver);
-        gate.told(&[], &[], start);
+        gate.told(&nobody(), start);
         assert_eq!(gate.verdict(WRITER, false, start), Verdict::Wait);
     }
 }

@@ -33,7 +33,9 @@ pub(crate) enum Unusable {
     Transport(#[from] TransportError),
     #[error("cannot look at the runtime dir: {0}")]
     Directory(#[source] std::io::Error),
-    #[error("the boot id or the device of /dev/shm cannot be read: nobody can be told apart by them")]
+    #[error(
+        "the boot id or the device of /dev/shm cannot be read: nobody can be told apart by them"
+    )]
     Nowhere,
 }
 

@@ -13,9 +13,7 @@ use dds_shm::transport::{ReaderConfig, ShmReader, ShmSample, TransportError};
 use dds_shm::wire::Guid;
 use dds_shm::wire::qos::EndpointQos;
 
-use crate::abi::{
-    self, EntityHandle, LoanedSample, Metadata, NATIVE, PsmxEndpoint, retcode,
-};
+use crate::abi::{self, EntityHandle, LoanedSample, Metadata, NATIVE, retcode};
 use crate::complaint::Complaints;
 use crate::cyclone::Cyclone;
 use crate::gate::{Gate, Verdict};
@@ -81,9 +79,13 @@ impl Drop for OwnedSample {
 /// Where the octets of a sample are.
 #[derive(Debug)]
 enum Payload {
-    InPlace { _sample: OwnedSample },
+    InPlace {
+        _sample: OwnedSample,
+    },
     /// Words, to be aligned.
-    Copied { _words: Box<[u64]> },
+    Copied {
+        _words: Box<[u64]>,
+    },
 }
 
 /// A sample in Cyclone's hands. Begins with what Cyclone knows of it.
@@ -322,7 +324,9 @@ impl Delivery {
                     match self.store(reader, cyclone, entity, origin, &loan) {
                         Stored::Done => {}
                         Stored::Gone => return None,
-                        Stored::UnknownWriter | Stored::Rejected => self.wait(Waiting { origin, loan }),
+                        Stored::UnknownWriter | Stored::Rejected => {
+                            self.wait(Waiting { origin, loan })
+                        }
                     }
                 }
                 Verdict::Deliver | Verdict::Wait => {
@@ -346,10 +350,9 @@ impl Delivery {
     fn verdict(&mut self, origin: Guid, cyclone: &Cyclone, entity: EntityHandle) -> Verdict {
         let now = Instant::now();
         if self.gate.must_ask(origin, now)
-            && let Some((handles, new)) =
-                cyclone.matched_writers(entity, |handle| self.gate.knows(handle))
+            && let Some(matched) = cyclone.matched_writers(entity, |handle| self.gate.knows(handle))
         {
-            self.gate.told(&handles, &new, now);
+            self.gate.told(&matched, now);
         }
         let is_full = self.is_full();
         self.gate.verdict(origin, is_full, now)
@@ -397,7 +400,10 @@ impl Delivery {
             let (size, expected) = (metadata.sample_size, topic.size);
             reader.complaints.tell(
                 "a sample was dropped",
-                &format!("{size} octets as in the writer's memory are no {} ({expected} octets)", topic.type_name),
+                &format!(
+                    "{size} octets as in the writer's memory are no {} ({expected} octets)",
+                    topic.type_name
+                ),
             );
             return Stored::Done;
         }
@@ -408,11 +414,13 @@ impl Delivery {
                 Stored::UnknownWriter
             }
             retcode::ALREADY_DELETED | retcode::BAD_PARAMETER => Stored::Gone,
+            // SAFETY: as above.
+            retcode::ERROR if unsafe { cyclone.is_sample_of(entity, loan.as_raw()) } => {
+                Stored::Rejected
+            }
             retcode::ERROR => {
-                reader.complaints.tell(
-                    "a sample was not taken by Cyclone DDS",
-                    &"its octets are no sample of the type, or the reader's RESOURCE_LIMITS are reached",
-                );
+                let cause = "its octets are no sample of the type";
+                reader.complaints.tell("a sample was dropped", &cause);
                 Stored::Done
             }
             _ => Stored::Done,
@@ -443,4 +451,3 @@ impl Waitable for Reader {
         self.instance.engine().map(|engine| engine.participant.transport().node())
     }
 }
-

@@ -132,7 +132,8 @@ impl Desk {
                 state.readers.retain(|reader| !reader.is_over());
                 state.readers.clone()
             };
-            deliveries.retain(|known, _| readers.iter().any(|reader| Arc::as_ptr(reader) == *known));
+            deliveries
+                .retain(|known, _| readers.iter().any(|reader| Arc::as_ptr(reader) == *known));
             let Some(instance) = instance.upgrade() else { return };
             if let Err(error) = self.receive(&instance, &readers, &mut deliveries) {
                 tracing::error!("samples are not received any more: {error}");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dds_shm::transport::{ShmLoan, ShmWriter, TransportError};
 use dds_shm::wire::{Guid, RepresentationId};
-use dds_shm::{SampleInfo, SlotError, TypeHash};
+use dds_shm::{SampleInfo, SlotError};
 
 use crate::abi::{
     self, LoanedSample, Metadata, NATIVE, PsmxEndpoint, ReturnCode, retcode, sample_state,
@@ -82,7 +82,9 @@ impl Writer {
         // Now, so that readers are there before the first sample. If it fails, it is tried again with
         // every sample: which are errors as long as it fails.
         if let Err(error) = writer.open(&mut writer.lock()) {
-            writer.complaints.tell("the writer has no segment, and every write is an error", &error);
+            writer
+                .complaints
+                .tell("the writer has no segment, and every write is an error", &error);
         }
         Arc::new(writer)
     }
@@ -95,7 +97,9 @@ impl Writer {
     /// Makes the segment if there is none.
     fn open<'s>(&self, state: &'s mut State) -> Result<&'s mut Segment, TransportError> {
         if state.segment.is_none() {
-            let Some(engine) = self.instance.engine() else { return Err(SlotError::NotOwner.into()) };
+            let Some(engine) = self.instance.engine() else {
+                return Err(SlotError::NotOwner.into());
+            };
             let config = plan(&self.topic, &self.qos, &self.instance.options);
             let writer = engine.participant.create_writer(config)?;
             let directory = engine.participant.directory();
@@ -350,10 +354,8 @@ pub(crate) unsafe fn loan_of<'l>(sample: *mut LoanedSample) -> Option<&'l mut Lo
     // SAFETY: as the caller promises; a loan of another plugin's has another `free`.
     unsafe {
         let sample = sample.as_mut()?;
-        let is_ours = ptr::fn_addr_eq(
-            sample.free,
-            free_loan as unsafe extern "C" fn(*mut LoanedSample),
-        );
+        let is_ours =
+            ptr::fn_addr_eq(sample.free, free_loan as unsafe extern "C" fn(*mut LoanedSample));
         is_ours.then(|| &mut *ptr::from_mut(sample).cast::<Loan>())
     }
 }
