@@ -46,10 +46,14 @@ enum Seed {
     GenerationFirst,
     /// The waker wakes nobody.
     NoWake,
+    /// The sleeper looks at the generation last of all.
+    GenerationLate,
+    /// The waker rings before there is anything.
+    RungFirst,
 }
 
 /// Each of these loses a wake.
-const SEEDS: [Seed; 7] = [
+const SEEDS: [Seed; 9] = [
     Seed::NoSleepersFence,
     Seed::NoWakersFence,
     Seed::NoSecondLook,
@@ -57,6 +61,8 @@ const SEEDS: [Seed; 7] = [
     Seed::NoGeneration,
     Seed::GenerationFirst,
     Seed::NoWake,
+    Seed::GenerationLate,
+    Seed::RungFirst,
 ];
 
 /// The words, and the kernel's queue of who sleeps on them.
@@ -156,7 +162,8 @@ impl<W: Named> FutexWords<W> for Model {
     /// As in the kernel: the comparison and the queueing are one step for wakers.
     fn futex_wait(&self, word: W, expected: u32, _timeout: Option<Duration>) -> FutexWait {
         let queue = self.queue.lock().unwrap();
-        if self.word(word).load(Ordering::Relaxed) != expected {
+        let changed = self.word(word).load(Ordering::Relaxed) != expected;
+        if changed && self.seed != Seed::GenerationLate {
             return FutexWait::Changed;
         }
         drop(self.woken.wait(queue).unwrap());
@@ -173,11 +180,16 @@ impl<W: Named> FutexWords<W> for Model {
 }
 
 fn publish(model: &Model, data: &AtomicU32) {
+    if model.seed == Seed::RungFirst {
+        doorbell::ring(model, BELL, || {});
+    }
     data.swap(1, Ordering::Release);
     if model.seed != Seed::NoWakersFence {
         fence(Ordering::SeqCst);
     }
-    doorbell::ring(model, BELL, || {});
+    if model.seed != Seed::RungFirst {
+        doorbell::ring(model, BELL, || {});
+    }
 }
 
 fn await_data(model: &Model, data: &AtomicU32) {
