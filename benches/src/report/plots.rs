@@ -64,8 +64,15 @@ fn points(results: &Results, contender: Contender, cells: &[Cell]) -> Vec<(usize
     cells.iter().enumerate().filter_map(point).collect()
 }
 
+/// Who is in the picture of a figure. Of throughputs, `memcpy` alone would be to be seen: it is in the table.
+fn shown(results: &Results, figure: Figure) -> Vec<Contender> {
+    let mut contenders = results.contenders(figure);
+    contenders.retain(|one| (figure, *one) != (Figure::Throughput, Contender::Bare));
+    contenders
+}
+
 fn most_and_least(results: &Results, figure: Figure, cells: &[Cell]) -> (f64, f64) {
-    let all = results.contenders(figure).into_iter().flat_map(|c| points(results, c, cells));
+    let all = shown(results, figure).into_iter().flat_map(|c| points(results, c, cells));
     let values = all.flat_map(|(_, values)| values);
     values.fold((1.0, f64::MAX), |(most, least), value| (value.max(most), value.min(least)))
 }
@@ -108,7 +115,7 @@ fn lines(results: &Results, figure: Figure, cells: &[Cell], area: &Area<'_>) -> 
         .x_desc(if figure == Figure::Fanout { "readers" } else { "octets of a sample" })
         .label_style((FONT, 13))
         .draw()?;
-    for contender in results.contenders(figure) {
+    for contender in shown(results, figure) {
         let points = points(results, contender, cells);
         if points.is_empty() {
             continue;
@@ -138,7 +145,7 @@ fn bars(results: &Results, figure: Figure, cells: &[Cell], area: &Area<'_>) -> D
     area.fill(&WHITE)?;
     let (most, _) = most_and_least(results, figure, cells);
     let has_points = |c: &Contender| !points(results, *c, cells).is_empty();
-    let contenders: Vec<_> = results.contenders(figure).into_iter().filter(has_points).collect();
+    let contenders: Vec<_> = shown(results, figure).into_iter().filter(has_points).collect();
     let width = 0.84 / contenders.len().max(1) as f64;
     let mut chart = ChartBuilder::on(area)
         .caption(format!("{}, {}", figure.title(), figure.unit()), (FONT, 17))
