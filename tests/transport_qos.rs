@@ -411,3 +411,61 @@ fn a_best_effort_reader_does_not_wait_for_the_network() {
     assert_eq!(next_numbers(&reader, 1), [2]);
     assert_eq!(reader.handle().network_sample(writer.guid(), 1), Verdict::Double);
 }
+
+#[test]
+fn keep_last_of_any_number_of_instances_keeps_what_was_not_read() {
+    let rig = Rig::new();
+    let (one, other) = (rig.host(1), rig.host(2));
+    let mut qos = keep_last(1);
+    qos.reliability.max_blocking_time = WireDuration::from_millis(50);
+    let config = WriterConfig { keep_until_read: true, ..writer_of::<Keyed>(qos.clone()) };
+    let (writer, reader) = connect(&one, tight(config, 4), &other, reader_of::<Keyed>(qos));
+    let writer = ShmDataWriter::<Keyed>::new(writer).unwrap();
+    let reader = ShmDataReader::<Keyed>::new(reader).unwrap();
+    let write = |id, value| writer.write(&Keyed { id, value }, &SampleInfo::default());
+    // Of one instance the last one stays, however often it is written.
+    for value in 0..100 {
+        write(1, value).unwrap().unwrap();
+    }
+    for id in 2..=4 {
+        write(id, 0).unwrap().unwrap();
+    }
+    // Four instances, none read: there is nothing to replace.
+    assert!(matches!(write(5, 0), Err(SlotError::Timeout { .. })));
+    write(1, 100).unwrap_err();
+    let mut read = Vec::new();
+    while let Some(sample) = reader.take().unwrap() {
+        read.push(*sample.data().unwrap());
+    }
+    let last = |id| read.iter().rfind(|sample| sample.id == id).map(|sample| sample.value);
+    assert_eq!([1, 2, 3, 4].map(last), [Some(99), Some(0), Some(0), Some(0)]);
+    // What was read is not kept: any number of instances more.
+    for id in 5..=8 {
+        write(id, 0).unwrap().unwrap();
+    }
+}
+
+#[test]
+fn keep_last_gives_a_reader_time_that_uses_it_and_no_other() {
+    let rig = Rig::new();
+    let (one, other) = (rig.host(1), rig.host(2));
+    let qos = keep_last(1);
+    let patience = Duration::from_millis(500);
+    let config =
+        WriterConfig { keep_until_read: true, patience, ..writer_of::<Count>(qos.clone()) };
+    let (writer, reader) = connect(&one, tight(config, 8), &other, reader_of::<Count>(qos));
+    let read = std::thread::spawn(move || (next_numbers(&reader, 1000), reader));
+    for number in 1..=1000 {
+        writer.write(&count(number), &SampleInfo::default()).unwrap().unwrap();
+    }
+    let (numbers_read, reader) = read.join().unwrap();
+    assert!(numbers_read.into_iter().eq(1..=1000));
+    // Now it does not read: once the writer waits, and then not again.
+    let started = Instant::now();
+    for number in 1001..=2000 {
+        writer.write(&count(number), &SampleInfo::default()).unwrap().unwrap();
+    }
+    let took = started.elapsed();
+    assert!((patience..2 * patience).contains(&took), "{took:?}");
+    assert!(numbers(&reader).ends_with(&[2000]));
+}

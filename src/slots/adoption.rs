@@ -108,6 +108,7 @@ impl OwnerCore {
         depth: usize,
     ) -> Self {
         let mut core = Self::new(self.slots, self.entries.len(), depth);
+        core.history = self.history.empty(self.slots, depth);
         core.head = self.head;
         core.next_dir = self.next_dir;
         core.live = self.connected.without(left_behind);

@@ -43,11 +43,14 @@ impl InMemorySlotAllocator {
             geometry,
         );
         let memory = Arc::new(memory.ok_or(FormatError::Geometry { geometry })?);
-        let core = OwnerCore::new(
+        let mut core = OwnerCore::new(
             geometry.slot_count,
             geometry.reader_capacity as usize,
             options.history_depth() as usize,
         );
+        if let Some(depth) = options.keep_until_read {
+            core.keep_until_read(depth as usize);
+        }
         let beginning = Beginning { core, last_sn: 0, epoch: 0 };
         memory.store_owner(0, options.guid);
         let alive = tagged(0, OwnerState::Alive as u8);

@@ -15,26 +15,43 @@ pub struct FlowPolicy {
     /// How long a writer that finds no free slot waits for one; `None`: not at all, the new sample
     /// is dropped and counted (BEST_EFFORT).
     pub max_blocking_time: Option<Duration>,
+    /// How long a write waits for reliable readers before it replaces what they have not read. Not
+    /// again, after it waited in vain, until they have read something.
+    pub patience: Duration,
 }
 
 impl FlowPolicy {
     /// RELIABLE, KEEP_ALL: nothing is lost, a write blocks up to `max_blocking_time`.
     #[must_use]
     pub const fn keep_all(max_blocking_time: Duration) -> Self {
-        Self { waits_for_readers: true, max_blocking_time: Some(max_blocking_time) }
+        Self {
+            waits_for_readers: true,
+            max_blocking_time: Some(max_blocking_time),
+            patience: Duration::ZERO,
+        }
     }
 
     /// RELIABLE, KEEP_LAST: older samples are replaced; a write waits only when every slot is in
     /// use.
     #[must_use]
     pub const fn keep_last(max_blocking_time: Duration) -> Self {
-        Self { waits_for_readers: false, max_blocking_time: Some(max_blocking_time) }
+        Self {
+            waits_for_readers: false,
+            max_blocking_time: Some(max_blocking_time),
+            patience: Duration::ZERO,
+        }
     }
 
     /// BEST_EFFORT: never waits.
     #[must_use]
     pub const fn best_effort() -> Self {
-        Self { waits_for_readers: false, max_blocking_time: None }
+        Self { waits_for_readers: false, max_blocking_time: None, patience: Duration::ZERO }
+    }
+
+    /// KEEP_LAST that gives readers so much time to keep up.
+    #[must_use]
+    pub const fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 }
 
@@ -81,6 +98,7 @@ pub struct SegmentOptions {
     pub(crate) depth: u32,
     pub(crate) instances: u32,
     pub(crate) history: bool,
+    pub(crate) keep_until_read: Option<u32>,
     pub(crate) max_loans: u32,
     pub(crate) expected_readers: u32,
     pub(crate) max_held: u32,
@@ -112,6 +130,7 @@ impl SegmentOptions {
             depth: 1,
             instances: 1,
             history: false,
+            keep_until_read: None,
             max_loans: 2,
             expected_readers: 4,
             max_held: 2,
@@ -172,6 +191,15 @@ impl SegmentOptions {
         self.instances = instances;
         self.history = true;
         self.transient_local = transient_local;
+        self
+    }
+
+    /// The last `depth` samples of each instance, however many instances there are, are not replaced
+    /// until every reliable reader has read them: KEEP_LAST of a keyed topic without a limit on
+    /// instances. A write waits when every slot has such a sample.
+    #[must_use]
+    pub fn keep_until_read(mut self, depth: u32) -> Self {
+        self.keep_until_read = Some(depth);
         self
     }
 

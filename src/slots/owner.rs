@@ -139,6 +139,13 @@ impl OwnerCore {
         }
     }
 
+    /// Keeps the last `depth` samples of each instance, however many instances there are, until every
+    /// connected reader that was admitted as blocking has read them: RELIABLE with KEEP_LAST. To be said
+    /// before the first sample.
+    pub fn keep_until_read(&mut self, depth: usize) {
+        self.history = History::until_read(self.slots, depth);
+    }
+
     /// Highest sequence number given out.
     #[must_use]
     pub fn head(&self) -> u64 {
@@ -149,6 +156,14 @@ impl OwnerCore {
     #[must_use]
     pub fn connected(&self) -> ReaderSet {
         self.connected
+    }
+
+    /// The lowest cursor of a connected reader that was admitted as blocking, as far as the owner has
+    /// looked; 0 if there is none.
+    #[must_use]
+    pub fn slowest(&self) -> u64 {
+        let readers = self.connected.and(self.blocking);
+        readers.iter().map(|reader| self.entries[reader.get()].seen).min().unwrap_or(0)
     }
 
     /// Readers whose hazards and holds count.
@@ -242,7 +257,10 @@ impl OwnerCore {
         let mut behind = ReaderSet::EMPTY;
         if old >= self.min_seen && old != 0 {
             behind = self.look_at_cursors(words, old, looked);
-            if !behind.and(blocking).is_empty() {
+            if !behind.and(blocking).is_empty()
+                || (self.history.keeps_until_read(slot)
+                    && !behind.and(self.connected).and(self.blocking).is_empty())
+            {
                 return false;
             }
         }
@@ -354,6 +372,7 @@ impl OwnerCore {
         if self.seqs[slot.get()] != 0 {
             words.store(SlotWord::Seq(slot), 0, Ordering::Relaxed);
             self.seqs[slot.get()] = 0;
+            self.history.was_read(slot);
         }
         // A reader that copies without a hazard re-checks `seq` behind an Acquire fence: it must see
         // the 0 if it saw a byte of what is written next.

@@ -105,11 +105,14 @@ impl PosixSlotAllocator {
         memory.write_identity(&identity);
         files.publish(replaced)?;
         let geometry = identity.geometry;
-        let core = OwnerCore::new(
+        let mut core = OwnerCore::new(
             geometry.slot_count,
             geometry.reader_capacity as usize,
             options.history_depth() as usize,
         );
+        if let Some(depth) = options.keep_until_read {
+            core.keep_until_read(depth as usize);
+        }
         let beginning = Beginning { core, last_sn: 0, epoch: 0 };
         Self::start(node, options, memory, identity, beginning, files)
     }

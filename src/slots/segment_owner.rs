@@ -65,6 +65,8 @@ pub(super) struct Hot {
     pub(super) dropped: u64,
     pub(super) commits: u64,
     pub(super) pace: Pace,
+    /// Where the slowest reader was when it was waited for in vain.
+    pub(super) patience_ended_at: Option<u64>,
     pub(super) guid: [u8; 16],
     pub(super) incarnation: Incarnation,
 }
@@ -148,6 +150,7 @@ impl SegmentOwner {
                 dropped: 0,
                 commits: 0,
                 pace: Pace::default(),
+                patience_ended_at: None,
                 guid: options.guid,
                 incarnation: identity.incarnation,
             }),
@@ -263,6 +266,12 @@ impl SegmentOwner {
         if self.memory().is_poisoned() { Err(SlotError::Poisoned) } else { Ok(()) }
     }
 
+    /// Whether readers may hold the writer up although they are not waited for.
+    fn gives_time(&self) -> bool {
+        let keeps = |home: &Home| home.options.keep_until_read.is_some();
+        !self.flow.patience.is_zero() || self.home.as_ref().is_some_and(keeps)
+    }
+
     fn no_free_slot(&self) -> SlotError {
         SlotError::NoFreeSlot { slots: self.identity.geometry.slot_count }
     }
@@ -287,6 +296,14 @@ impl SegmentOwner {
         // It would wait for itself.
         if loans > 0 && loans >= self.max_loans {
             return Err(SlotError::TooManyLoans { loans, most: self.max_loans });
+        }
+        let mut may_block = may_block;
+        if !self.flow.waits_for_readers {
+            let slot = self.reserve_patiently(side, may_block);
+            may_block = ReaderSet::EMPTY;
+            if let Some(slot) = slot.or_else(|| self.try_reserve(side, may_block)) {
+                return Ok(slot);
+            }
         }
         let started = Instant::now();
         let spin = SPIN.min(most);
@@ -315,6 +332,27 @@ impl SegmentOwner {
                 return Ok(slot);
             }
         }
+    }
+
+    /// Gives readers some time that are not waited for, unless they did not use it the last time.
+    fn reserve_patiently(&self, side: Side<'_>, may_block: ReaderSet) -> Option<Reserved> {
+        if self.flow.patience.is_zero() {
+            return None;
+        }
+        {
+            let hot = self.hot.lock_from(side);
+            if hot.patience_ended_at.is_some_and(|at| at == hot.core.slowest()) {
+                return None;
+            }
+        }
+        let mut slot = None;
+        space_bell::wait(&self.memory(), self.flow.patience, || {
+            slot = self.try_reserve(side, may_block);
+            slot.is_some()
+        });
+        let mut hot = self.hot.lock_from(side);
+        hot.patience_ended_at = slot.is_none().then(|| hot.core.slowest());
+        slot
     }
 
     /// Whether a writer that does not wait is to look at who is dead: not at every sample that it
@@ -612,7 +650,7 @@ impl SegmentOwner {
         memory.store(SlotWord::Rings(reader), u64::from(bell.is_some()), Ordering::Relaxed);
         let history =
             entry.wants_history && self.identity.flags.has(super::SegmentFlags::TRANSIENT_LOCAL);
-        let blocking = entry.reliable && self.flow.waits_for_readers;
+        let blocking = entry.reliable && (self.flow.waits_for_readers || self.gives_time());
         let start_sn = hot.start_sn(history);
         let start = hot.core.admit(memory, reader, blocking, history, start_sn);
         let (guid, covered_from) = (entry.guid, hot.core.head() + 1);

@@ -1,6 +1,7 @@
 //! What an endpoint is made from.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::slots::{ExpectedType, MAX_READERS, Sharing};
 use crate::types::{FlatStruct, TypeHash};
@@ -56,6 +57,13 @@ pub struct WriterConfig {
     /// RELIABLE with KEEP_LAST waits for slow readers like KEEP_ALL, instead of replacing samples
     /// that they have not read; `None`: as the transport says.
     pub block_on_keep_last: Option<bool>,
+    /// RELIABLE with KEEP_LAST, VOLATILE: the last samples of each instance, however many instances
+    /// there are, stay until every reliable reader has read them, and not longer; a write waits when
+    /// there is nothing else left to replace. Samples of a keyed topic need their key hash for that.
+    pub keep_until_read: bool,
+    /// How long such a writer waits for readers that use the time, before it replaces what they have
+    /// not read. Default: not at all.
+    pub patience: Duration,
     /// The segment outlives the writer for a while, and a writer that names it again adopts it.
     pub durable_name: Option<String>,
     /// Where the flink file is to be, instead of the runtime dir.
@@ -89,6 +97,8 @@ impl WriterConfig {
             max_instances: None,
             slots: None,
             block_on_keep_last: None,
+            keep_until_read: false,
+            patience: Duration::ZERO,
             durable_name: None,
             flink: None,
             sharing: None,

@@ -75,6 +75,9 @@ pub(crate) fn plan_segment(
             options.depth(depth as u32)
         }
         Depth::Samples(samples) => options.depth(samples),
+        Depth::Last { depth, .. } if keeps_last && config.keep_until_read && !transient_local => {
+            options.depth(depth).keep_until_read(depth)
+        }
         Depth::Last { depth, instances } if keeps_last => {
             options.keep_last(depth, instances, transient_local)
         }
@@ -114,7 +117,9 @@ fn flow(config: &WriterConfig, defaults: &PlanDefaults) -> FlowPolicy {
     let blocking = reliability.max_blocking_time.to_std().unwrap_or(FOR_EVER);
     let blocks = config.block_on_keep_last.unwrap_or(defaults.block_on_keep_last);
     match config.qos.history.kind {
-        HistoryKind::KeepLast if !blocks => FlowPolicy::keep_last(blocking),
+        HistoryKind::KeepLast if !blocks => {
+            FlowPolicy::keep_last(blocking).with_patience(config.patience)
+        }
         HistoryKind::KeepLast | HistoryKind::KeepAll => FlowPolicy::keep_all(blocking),
     }
 }
@@ -127,7 +132,7 @@ fn depth(config: &WriterConfig, transient_local: bool) -> Result<Depth, NetworkR
             let depth = limit(qos.history.depth).ok_or_else(|| {
                 not_sizable(format!("HISTORY depth {} is not 1 or more", qos.history.depth))
             })?;
-            let instances = if config.keyed {
+            let instances = if config.keyed && (transient_local || !config.keep_until_read) {
                 limit(limits.max_instances).or(config.max_instances).ok_or_else(|| {
                     not_sizable(
                         "KEEP_LAST of a keyed topic without a limit on instances: \

@@ -1,5 +1,7 @@
 //! What a writer's QoS, type and options make of its segment.
 
+use std::time::Duration;
+
 use dds_shm::transport::WriterConfig;
 use dds_shm::wire::qos::{EndpointQos, HistoryKind};
 
@@ -16,6 +18,10 @@ const AHEAD: u32 = 256;
 const MOST_OCTETS: u64 = 256 << 20;
 /// From here on each slot more is dear.
 const LARGE: u32 = 256 << 10;
+
+/// How long a RELIABLE writer with KEEP_LAST waits for a reader that is reading: about as long as the
+/// buffers of a socket last.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 /// What the writer is made from.
 pub(crate) fn plan(topic: &Topic, qos: &EndpointQos, options: &Options) -> WriterConfig {
@@ -36,10 +42,10 @@ pub(crate) fn plan(topic: &Topic, qos: &EndpointQos, options: &Options) -> Write
     let slots = options
         .slots
         .unwrap_or_else(|| asked.unwrap_or(1).max(ahead).saturating_add(spare).min(most));
+    // The instance of a sample is known by its key, and that by the type's description alone. Without
+    // it nothing is replaced that was not read.
+    let is_blind = topic.is_keyed() && !topic.has_known_keys();
     let keep_last = qos.history.kind == HistoryKind::KeepLast;
-    // What is the last of an instance is not known of a keyed topic, and what does not fit cannot be
-    // kept: then nothing is replaced that was not read.
-    let cannot_replace = topic.is_keyed() || asked.is_none_or(|depth| depth >= slots);
     WriterConfig {
         layout: topic.layout.clone(),
         keyed: topic.is_keyed(),
@@ -47,11 +53,10 @@ pub(crate) fn plan(topic: &Topic, qos: &EndpointQos, options: &Options) -> Write
         expected_readers,
         max_held,
         max_loans,
-        // Of a book that is not kept.
-        max_instances: topic.is_keyed().then_some(1),
         slots: Some(slots),
-        block_on_keep_last: (keep_last && (options.block_on_keep_last || cannot_replace))
-            .then_some(true),
+        block_on_keep_last: Some(keep_last && (options.block_on_keep_last || is_blind)),
+        keep_until_read: true,
+        patience: PATIENCE,
         stamp: false,
         ..WriterConfig::new(&topic.name, &topic.type_name, topic.type_hash, capacity)
     }
@@ -98,8 +103,12 @@ mod tests {
         let deep = |qos: &mut EndpointQos| qos.history = History::keep_last(100_000);
         let config = of(1 << 20, props::IS_MEMCPY_SAFE, deep);
         assert!(u64::from(config.slots.unwrap_or(0)) * (1 << 20) <= MOST_OCTETS);
-        // What cannot be kept is waited for.
-        assert_eq!(config.block_on_keep_last, Some(true));
-        assert_eq!(of(64, props::IS_MEMCPY_SAFE, |_| ()).block_on_keep_last, None);
+    }
+
+    #[test]
+    fn of_a_keyed_topic_without_known_keys_nothing_is_replaced() {
+        let keyed = props::IS_MEMCPY_SAFE | props::CONTAINS_KEY;
+        assert_eq!(of(64, keyed, |_| ()).block_on_keep_last, Some(true));
+        assert_eq!(of(64, props::IS_MEMCPY_SAFE, |_| ()).block_on_keep_last, Some(false));
     }
 }

@@ -22,6 +22,11 @@ impl Topic {
         self.properties & props::CONTAINS_KEY != 0
     }
 
+    /// Whether the instance of a sample can be told from its key.
+    pub(crate) fn has_known_keys(&self) -> bool {
+        false
+    }
+
     /// Whether samples are written as they are in memory.
     pub(crate) fn is_raw(&self) -> bool {
         self.properties & props::IS_MEMCPY_SAFE != 0
