@@ -27,6 +27,7 @@ pub fn run(input: &[u8]) {
             Some(ObjectKind::Control(segment)) => segment.control(),
             Some(ObjectKind::Data(segment)) => segment.data(),
             Some(ObjectKind::Zds2(segment)) => segment.zds2(),
+            Some(ObjectKind::Outsize(name)) => name.outsize(),
         };
         assert_eq!(name, said);
     }

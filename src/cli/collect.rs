@@ -97,6 +97,7 @@ impl Line {
             FoundKind::Control => "control",
             FoundKind::Data => "data",
             FoundKind::Zds2 => "zds2",
+            FoundKind::Outsize => "outsize",
             FoundKind::Flink => "flink",
             FoundKind::Registry => "registry",
             FoundKind::Temporary => "temporary",

@@ -124,7 +124,12 @@ impl Census {
                         .push(Unreadable { object: object.to_string(), why: error.to_string() }),
                 },
                 // A ZDS2 segment has no table of readers to show.
-                Some(ObjectKind::Bell(_) | ObjectKind::Control(_) | ObjectKind::Zds2(_)) => {}
+                Some(
+                    ObjectKind::Bell(_)
+                    | ObjectKind::Control(_)
+                    | ObjectKind::Outsize(_)
+                    | ObjectKind::Zds2(_),
+                ) => {}
                 None => unreadable.push(Unreadable {
                     object: object.to_string(),
                     why: "its name is not one that dds-shm gives".to_owned(),

@@ -110,6 +110,8 @@ pub enum FoundKind {
     Data,
     /// A segment of ZeroDDS's format that this library made.
     Zds2,
+    /// A sample that was larger than a slot.
+    Outsize,
     /// A flink.
     Flink,
     /// An entry of the registry.
@@ -428,6 +430,7 @@ impl Sweep<'_> {
                 Some(ObjectKind::Control(segment)) => (FoundKind::Control, segment),
                 Some(ObjectKind::Data(segment)) => (FoundKind::Data, segment),
                 Some(ObjectKind::Zds2(segment)) => (FoundKind::Zds2, segment),
+                Some(ObjectKind::Outsize(name)) => (FoundKind::Outsize, name),
                 Some(ObjectKind::Bell(_)) | None => continue,
             };
             // What is gone by now, or is a symbolic link, is nothing of ours.
@@ -463,6 +466,7 @@ impl Sweep<'_> {
             let name = match kind {
                 FoundKind::Control => segment.control(),
                 FoundKind::Zds2 => segment.zds2(),
+                FoundKind::Outsize => segment.outsize(),
                 _ => segment.data(),
             };
             let verdict = match &may_go {

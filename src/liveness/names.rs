@@ -8,6 +8,7 @@
 //! /dev/shm/dds-shm-<node id>.bell                bell
 //! /dev/shm/dds-shm-<node id>-<nonce>.ctl, .dat   segment
 //! /dev/shm/dds-shm-<node id>-<nonce>.zds2        segment of ZeroDDS's format
+//! /dev/shm/dds-shm-<node id>-<nonce>.big         a sample that is larger than a slot
 //! ```
 //!
 //! Node ids are 16 hex digits, nonces 8, lower case.
@@ -24,6 +25,7 @@ pub const OBJECT_PREFIX: &str = "dds-shm-";
 const CONTROL: &str = ".ctl";
 const DATA: &str = ".dat";
 const ZDS2: &str = ".zds2";
+const OUTSIZE: &str = ".big";
 const BELL: &str = ".bell";
 
 /// A node: one process that uses the transport. Random, and never used again.
@@ -122,6 +124,12 @@ impl SegmentName {
     pub fn zds2(&self) -> ObjectName {
         ours(format!("{self}{ZDS2}"))
     }
+
+    /// The object of a sample that is larger than a slot.
+    #[must_use]
+    pub fn outsize(&self) -> ObjectName {
+        ours(format!("{self}{OUTSIZE}"))
+    }
 }
 
 impl fmt::Display for SegmentName {
@@ -152,6 +160,8 @@ pub enum ObjectKind {
     Data(SegmentName),
     /// A segment of ZeroDDS's format.
     Zds2(SegmentName),
+    /// Of a sample that is larger than a slot.
+    Outsize(SegmentName),
 }
 
 impl ObjectKind {
@@ -165,6 +175,8 @@ impl ObjectKind {
             segment.parse().ok().map(ObjectKind::Data)
         } else if let Some(segment) = name.strip_suffix(ZDS2) {
             segment.parse().ok().map(ObjectKind::Zds2)
+        } else if let Some(name) = name.strip_suffix(OUTSIZE) {
+            name.parse().ok().map(ObjectKind::Outsize)
         } else {
             let node = name.strip_suffix(BELL)?.strip_prefix(OBJECT_PREFIX)?;
             node.parse().ok().map(ObjectKind::Bell)
@@ -205,6 +217,8 @@ mod tests {
         assert_eq!(ObjectKind::of(&segment.data()), Some(ObjectKind::Data(segment)));
         assert_eq!(segment.zds2().as_str(), "dds-shm-00000000000000ab-00001234.zds2");
         assert_eq!(ObjectKind::of(&segment.zds2()), Some(ObjectKind::Zds2(segment)));
+        assert_eq!(segment.outsize().as_str(), "dds-shm-00000000000000ab-00001234.big");
+        assert_eq!(ObjectKind::of(&segment.outsize()), Some(ObjectKind::Outsize(segment)));
         assert_eq!(segment.to_string().parse(), Ok(segment));
     }
 

@@ -11,6 +11,9 @@ use crate::types::{SegmentFormat, TypeHash};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
+    /// What a slot announces as a sample outside of it is none.
+    #[error("the slot announces no object, or one that is not its owner's, or too short a one")]
+    Outsize,
     /// Another kind of object, or one that its owner has not finished.
     #[error("not a segment of a known format: magic {found:#010x}")]
     Magic {

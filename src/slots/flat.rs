@@ -248,7 +248,7 @@ impl<T: FlatStruct> FlatReader<T> {
     fn sample<'r>(&self, raw: RawSample<'r>) -> Result<FlatSample<'r, T>, SlotError> {
         let header = *raw.header();
         let is_data = header.valid_data();
-        let flat = header.representation == SampleHeader::RAW;
+        let flat = header.representation == SampleHeader::RAW && !header.is_outsize();
         if is_data && !flat {
             return Err(SlotError::Representation { found: header.representation });
         }

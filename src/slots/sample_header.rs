@@ -20,7 +20,7 @@ pub struct SampleHeader {
     pub representation: u16,
     /// Status info octet (RTPS 9.6.4.9): 1 disposed, 2 unregistered.
     pub status_info: u8,
-    /// [`SampleHeader::KEY_ONLY`]; the rest is reserved and 0.
+    /// [`SampleHeader::KEY_ONLY`], [`SampleHeader::OUTSIZE`]; the rest is reserved and 0.
     pub flags: u8,
     /// Which owner of the segment wrote it: adoption starts the next epoch.
     pub owner_epoch: u32,
@@ -33,6 +33,8 @@ impl SampleHeader {
     pub const RAW: u16 = 0x00c0;
     /// Flag: only the key members of the payload count (a dispose or unregister).
     pub const KEY_ONLY: u8 = 1;
+    /// Flag: the payload is an [`Announcement`](super::Announcement) of where the sample is.
+    pub const OUTSIZE: u8 = 2;
 
     /// The words of a header from octet 8 on, without the directory entry's half of the first.
     #[inline]
@@ -66,6 +68,13 @@ impl SampleHeader {
             owner_epoch: (words[3] >> 32) as u32,
             key_hash,
         }
+    }
+
+    /// Whether the sample is in an object of its own, which the payload announces.
+    #[must_use]
+    #[inline]
+    pub fn is_outsize(&self) -> bool {
+        self.flags & Self::OUTSIZE != 0
     }
 
     /// Whether the payload is a valid sample, not a key alone (DDS `valid_data`).

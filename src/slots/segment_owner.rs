@@ -407,7 +407,8 @@ impl SegmentOwner {
             source_timestamp: info.source_timestamp,
             representation: info.encapsulation.unwrap_or(SampleHeader::RAW),
             status_info: info.status_info,
-            flags: if info.key_only { SampleHeader::KEY_ONLY } else { 0 },
+            flags: if info.key_only { SampleHeader::KEY_ONLY } else { 0 }
+                | if info.outsize { SampleHeader::OUTSIZE } else { 0 },
             owner_epoch: hot.epoch,
             key_hash: info.key_hash,
         };

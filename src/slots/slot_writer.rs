@@ -24,6 +24,8 @@ pub struct SampleInfo {
     pub status_info: u8,
     /// The payload holds the key alone.
     pub key_only: bool,
+    /// The payload is an [`Announcement`](super::Announcement) of where the sample is.
+    pub outsize: bool,
     /// CDR encapsulation identifier; `None`: the sample as it is in memory.
     pub encapsulation: Option<u16>,
 }

@@ -86,6 +86,9 @@ pub struct DataSample<'r, T> {
 impl<'r, T: FlatStruct> DataSample<'r, T> {
     #[inline]
     fn new(sample: ShmSample<'r>) -> Result<Self, ShmSample<'r>> {
+        if sample.header().is_outsize() {
+            return Err(sample);
+        }
         let is_key_alone = !sample.valid_data() && sample.bytes().len() != size_of::<T>();
         if is_key_alone
             || (sample.representation().is_none() && T::ref_from(sample.bytes()).is_some())

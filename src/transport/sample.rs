@@ -55,7 +55,8 @@ impl ShmSample<'_> {
         }
     }
 
-    /// The payload. In place, if [`Self::is_in_place`].
+    /// The payload; of an outsize sample ([`SampleHeader::is_outsize`]) the announcement, by which
+    /// [`OutsizeCache`](crate::slots::OutsizeCache) finds it. In place, if [`Self::is_in_place`].
     #[inline]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

@@ -11,7 +11,7 @@ use super::writer_handle::WriterHandle;
 use super::writer_shared::WriterShared;
 use crate::discovery::ShmLocator;
 use crate::shm::realtime_ns;
-use crate::slots::{Committed, Loan, ReaderSet, SampleInfo, SlotError, SlotWriter};
+use crate::slots::{Committed, Loan, ReaderSet, SampleInfo, SlotError, SlotIndex, SlotWriter};
 use crate::wire::{Guid, KeyHash, StatusInfo};
 
 /// A DDS writer that publishes through a segment. `Send`, not `Sync`: one thread at a time.
@@ -234,6 +234,13 @@ pub struct ShmLoan<'w> {
 }
 
 impl ShmLoan<'_> {
+    /// The slot.
+    #[inline]
+    #[must_use]
+    pub fn slot(&self) -> SlotIndex {
+        self.loan.slot()
+    }
+
     /// The payload: what an older sample left there, to be overwritten.
     #[inline]
     #[must_use]

@@ -10,6 +10,7 @@ mod instance;
 mod log;
 mod node_id;
 mod options;
+mod outsize;
 mod plan;
 mod qos;
 mod reader;

@@ -8,6 +8,8 @@ use dds_shm::wire::qos::{EndpointQos, HistoryKind};
 use crate::options::Options;
 use crate::topic::Topic;
 
+/// What an announcement of a larger sample takes; and a line has room for more than that.
+const SMALLEST_SLOT: u32 = 64;
 /// Slots are not larger than this: a larger sample has an object of its own.
 const LARGEST_SLOT: u32 = 8 << 20;
 /// Octets of slots that a writer gets beside what its QoS asks for, to be ahead of its readers by.
@@ -25,8 +27,11 @@ const PATIENCE: Duration = Duration::from_millis(2);
 
 /// What the writer is made from.
 pub(crate) fn plan(topic: &Topic, qos: &EndpointQos, options: &Options) -> WriterConfig {
-    let capacity =
-        if topic.is_raw() { topic.size.clamp(1, LARGEST_SLOT) } else { options.slot_size };
+    let capacity = if topic.is_raw() {
+        topic.size.clamp(SMALLEST_SLOT, LARGEST_SLOT)
+    } else {
+        options.slot_size
+    };
     let stride = u64::from(capacity.next_multiple_of(64)) + 64;
     let is_large = capacity >= LARGE;
     // A reader has a sample in its history, one in the hands of the application, and one on the way.
@@ -93,7 +98,8 @@ mod tests {
 
     #[test]
     fn a_slot_is_as_large_as_the_type_or_as_the_option_says() {
-        assert_eq!(of(24, props::IS_MEMCPY_SAFE, |_| ()).capacity, 24);
+        assert_eq!(of(24, props::IS_MEMCPY_SAFE, |_| ()).capacity, SMALLEST_SLOT);
+        assert_eq!(of(200, props::IS_MEMCPY_SAFE, |_| ()).capacity, 200);
         assert_eq!(of(24, 0, |_| ()).capacity, crate::options::SLOT_SIZE);
         assert_eq!(of(100 << 20, props::IS_MEMCPY_SAFE, |_| ()).capacity, LARGEST_SLOT);
     }

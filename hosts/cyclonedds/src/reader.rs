@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dds_shm::liveness::{BellBit, Node};
-use dds_shm::slots::{ExpectedType, Waitable};
+use dds_shm::slots::{ExpectedType, OutsizeCache, OutsizeSample, Waitable};
 use dds_shm::transport::{ReaderConfig, ShmReader, ShmSample, TransportError};
 use dds_shm::wire::Guid;
 use dds_shm::wire::qos::EndpointQos;
@@ -36,6 +36,7 @@ pub(crate) struct Reader {
     instance: Arc<Instance>,
     complaints: Complaints,
     slots: Arc<Slots>,
+    outsize: Mutex<OutsizeCache>,
     /// 0 until Cyclone says who it is.
     entity: AtomicI32,
     /// Deleted by the application; samples of it may still be in use.
@@ -60,7 +61,18 @@ impl Slots {
 struct OwnedSample {
     /// Borrows from `slots`, and goes before it, under its lock.
     sample: ManuallyDrop<ShmSample<'static>>,
+    /// In the slot, or in an object that this keeps mapped.
+    octets: *const u8,
+    len: u32,
+    _outsize: Option<OutsizeSample>,
     slots: Arc<Slots>,
+}
+
+impl OwnedSample {
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: so many octets, which stay as they are while the slot is protected by `sample`.
+        unsafe { std::slice::from_raw_parts(self.octets, self.len as usize) }
+    }
 }
 
 // SAFETY: what a sample shares with its reader is touched by its drop alone, which takes the lock of the
@@ -174,6 +186,7 @@ impl Reader {
             topic,
             instance: Arc::clone(instance),
             slots: Arc::new(Slots(Mutex::new(reader))),
+            outsize: Mutex::default(),
             entity: AtomicI32::new(0),
             is_closed: AtomicBool::new(false),
             is_paused: AtomicBool::new(false),
@@ -197,35 +210,65 @@ impl Reader {
 
     fn take(&self) -> Option<Taken> {
         let reader = self.slots.lock();
-        let sample = match reader.take() {
-            Ok(sample) => sample?,
-            Err(error) => {
-                self.complaints.tell("nothing can be taken", &error);
-                return None;
+        let (sample, outsize) = loop {
+            let sample = match reader.take() {
+                Ok(sample) => sample?,
+                Err(error) => {
+                    self.complaints.tell("nothing can be taken", &error);
+                    return None;
+                }
+            };
+            if !sample.header().is_outsize() {
+                break (sample, None);
+            }
+            let mut cache = self.outsize.lock().unwrap_or_else(PoisonError::into_inner);
+            match cache.find(sample.bytes()) {
+                Ok(outsize) => break (sample, Some(outsize)),
+                Err(error) => self.complaints.tell("a large sample is lost", &error),
             }
         };
-        let origin = sample.origin();
-        let metadata = metadata_of(sample.header(), origin, self.instance.id);
-        let octets = sample.bytes();
+        let (origin, header) = (sample.origin(), sample.header());
+        let len = outsize.as_ref().map_or(sample.bytes().len(), OutsizeSample::len);
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        let metadata = metadata_of(header, len, origin, self.instance.id);
         // Cyclone writes to serialised samples while it looks at them.
         let in_place =
             metadata.cdr_identifier == NATIVE && sample.is_in_place() && sample.leaves_room();
         if !in_place {
-            let words = words_of(octets);
+            let words = match &outsize {
+                Some(outsize) => {
+                    let mut words = words_for(outsize.len());
+                    // SAFETY: as many octets as were asked for, of this thread's.
+                    let octets = unsafe {
+                        std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), outsize.len())
+                    };
+                    outsize.copy_to(octets);
+                    words
+                }
+                None => words_of(sample.bytes()),
+            };
             return Some(Taken { origin, metadata, place: Place::Copied(words) });
         }
+        let octets =
+            outsize.as_ref().map_or(sample.bytes().as_ptr(), |outsize| outsize.ptr().as_ptr());
         // SAFETY: the lifetime of a borrow of `*self.slots`, which lives in its allocation as long as the
         // `OwnedSample` has its `Arc`, and is never borrowed exclusively.
         let sample = unsafe { std::mem::transmute::<ShmSample<'_>, ShmSample<'static>>(sample) };
         let sample = ManuallyDrop::new(sample);
-        let sample = OwnedSample { sample, slots: Arc::clone(&self.slots) };
+        let sample =
+            OwnedSample { sample, octets, len, _outsize: outsize, slots: Arc::clone(&self.slots) };
         Some(Taken { origin, metadata, place: Place::InPlace(sample) })
     }
 }
 
+/// Room for so many octets.
+fn words_for(octets: usize) -> Box<[u64]> {
+    vec![0_u64; octets.div_ceil(8).max(1)].into_boxed_slice()
+}
+
 /// A copy, padded with zeroes.
 fn words_of(octets: &[u8]) -> Box<[u64]> {
-    let mut words = vec![0_u64; octets.len().div_ceil(8).max(1)].into_boxed_slice();
+    let mut words = words_for(octets.len());
     // SAFETY: at least as many octets as there are to be copied, in an allocation of its own.
     unsafe { ptr::copy_nonoverlapping(octets.as_ptr(), words.as_mut_ptr().cast(), octets.len()) };
     words
@@ -249,7 +292,7 @@ impl Taken {
     /// A copy, for a sample that has to wait: a slot is not for that.
     fn detach(self) -> Self {
         let place = match self.place {
-            Place::InPlace(sample) => Place::Copied(words_of(sample.sample.bytes())),
+            Place::InPlace(sample) => Place::Copied(words_of(sample.bytes())),
             copied => copied,
         };
         Self { place, ..self }
@@ -258,7 +301,7 @@ impl Taken {
     fn into_loan(self) -> LoanRef {
         match self.place {
             Place::InPlace(sample) => {
-                let octets = sample.sample.bytes().as_ptr();
+                let octets = sample.octets;
                 LoanRef::new(Payload::InPlace { _sample: sample }, octets, self.metadata)
             }
             Place::Copied(words) => {

@@ -5,6 +5,7 @@ use std::ptr;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use dds_shm::slots::{OutsizeObject, SampleHeader};
 use dds_shm::transport::{ShmLoan, ShmWriter, TransportError};
 use dds_shm::wire::{Guid, RepresentationId};
 use dds_shm::{SampleInfo, SlotError};
@@ -14,6 +15,7 @@ use crate::abi::{
 };
 use crate::complaint::Complaints;
 use crate::instance::{Instance, meet};
+use crate::outsize::{Outsize, PLENTY};
 use crate::plan::plan;
 use crate::topic::Topic;
 use dds_shm::wire::qos::EndpointQos;
@@ -39,6 +41,7 @@ struct Segment {
     /// In an allocation of its own, because loans point to it.
     writer: Arc<ShmWriter>,
     origin: Option<[u8; 16]>,
+    outsize: Outsize,
 }
 
 // `ShmWriter` is used under the lock of `Writer::state` alone, also by the drop of loans.
@@ -50,7 +53,9 @@ unsafe impl Send for Segment {}
 enum Payload {
     /// In a slot.
     Slot(SlotLoan),
-    /// Not in the segment: there was no slot, or the sample is larger than one. Words, to be aligned.
+    /// In an object of its own, because no slot is so large.
+    Outsize(OutsizeObject),
+    /// Not in the segment, because no slot was free. Words, to be aligned.
     Heap(Box<[u64]>),
     /// Published.
     Spent,
@@ -107,7 +112,7 @@ impl Writer {
             meet(readers, |reader| writer.reachability(reader.data.guid));
             #[expect(clippy::arc_with_non_send_sync, reason = "used under the lock alone")]
             let writer = Arc::new(writer);
-            state.segment = Some(Segment { writer, origin: None });
+            state.segment = Some(Segment { writer, origin: None, outsize: Outsize::default() });
         }
         state.segment.as_mut().ok_or_else(|| SlotError::NotOwner.into())
     }
@@ -123,9 +128,8 @@ impl Writer {
                 return None;
             }
         };
-        let payload = match segment.loan(size as usize) {
-            Ok(Some(loan)) => Payload::Slot(loan),
-            Ok(None) => Payload::Heap(vec![0; (size as usize).div_ceil(8).max(1)].into()),
+        let payload = match segment.loan(size as usize, &self.instance) {
+            Ok(payload) => payload,
             Err(error) => {
                 self.complaints.tell("no sample can be written", &error);
                 return None;
@@ -147,6 +151,7 @@ impl Writer {
         loan.abi.metadata = &raw mut loan.metadata;
         loan.abi.sample_ptr = match &mut loan.payload {
             Payload::Slot(slot) => slot.loan.bytes_mut().as_mut_ptr().cast(),
+            Payload::Outsize(object) => object.ptr().as_ptr().cast(),
             Payload::Heap(words) => words.as_mut_ptr().cast(),
             Payload::Spent => ptr::null_mut(),
         };
@@ -196,16 +201,41 @@ impl Writer {
 }
 
 impl Segment {
-    /// `None` if there is no free slot, or `size` is too much for one.
-    fn loan(&self, size: usize) -> Result<Option<SlotLoan>, SlotError> {
+    /// Room for `size` octets. Never waits.
+    fn loan(&mut self, size: usize, instance: &Instance) -> Result<Payload, SlotError> {
         if size > self.writer.slots().capacity() {
-            return Ok(None);
+            let engine = instance.engine().ok_or(SlotError::NotOwner)?;
+            if self.outsize.octets() > PLENTY {
+                self.look_for_read()?;
+            }
+            let object = self.outsize.get(engine.participant.transport().node(), size)?;
+            return Ok(Payload::Outsize(object));
         }
+        Ok(match self.slot()? {
+            Some(slot) => Payload::Slot(slot),
+            None => Payload::Heap(vec![0; size.div_ceil(8).max(1)].into()),
+        })
+    }
+
+    /// A slot, if one is free.
+    fn slot(&mut self) -> Result<Option<SlotLoan>, SlotError> {
         let Some(loan) = self.writer.try_loan()? else { return Ok(None) };
+        self.outsize.slot_is_free(loan.slot().get());
         // SAFETY: the lifetime of a borrow of `*writer`, which lives in its allocation as long as the
         // `SlotLoan` has its `Arc`, and is never borrowed exclusively.
         let loan = unsafe { std::mem::transmute::<ShmLoan<'_>, ShmLoan<'static>>(loan) };
         Ok(Some(SlotLoan { loan: ManuallyDrop::new(loan), writer: Arc::clone(&self.writer) }))
+    }
+
+    /// Gives objects back whose samples everybody has read: goes on in the ring, and publishes nothing.
+    fn look_for_read(&mut self) -> Result<(), SlotError> {
+        let mut slots = Vec::new();
+        while self.outsize.octets() > PLENTY
+            && let Some(slot) = self.slot()?
+        {
+            slots.push(slot);
+        }
+        Ok(())
     }
 
     fn publish(&mut self, loan: &mut Loan, shape: &Shape) -> Result<(), SlotError> {
@@ -216,6 +246,12 @@ impl Segment {
         }
         match std::mem::replace(&mut loan.payload, Payload::Spent) {
             Payload::Slot(slot) => slot.publish(shape),
+            Payload::Outsize(object) if shape.size <= object.capacity() => {
+                self.publish_outsize(object, shape)
+            }
+            Payload::Outsize(object) => {
+                Err(SlotError::SampleTooLarge { sample: shape.size, capacity: object.capacity() })
+            }
             Payload::Heap(words) => {
                 // SAFETY: octets of words, and not more than there are: `size` is what was asked for.
                 let octets = unsafe {
@@ -225,11 +261,50 @@ impl Segment {
                     sample: shape.size,
                     capacity: octets.len(),
                 })?;
-                // `None`: BEST_EFFORT, and told to readers as lost.
-                self.writer.write(sample, &shape.info).map(|_| ())
+                let writer = Arc::clone(&self.writer);
+                let Some(mut loan) = self.wait_for_slot(&writer)? else { return Ok(()) };
+                loan.bytes_mut()[..sample.len()].copy_from_slice(sample);
+                loan.publish(sample.len(), &shape.info).map(|_| ())
             }
             Payload::Spent => Err(SlotError::NotOwner),
         }
+    }
+}
+
+impl Segment {
+    /// A slot, waited for as the QoS says. `None`: BEST_EFFORT found none, and readers are told that the
+    /// sample is lost.
+    fn wait_for_slot<'w>(
+        &mut self,
+        writer: &'w ShmWriter,
+    ) -> Result<Option<ShmLoan<'w>>, SlotError> {
+        match writer.loan() {
+            Ok(loan) => {
+                self.outsize.slot_is_free(loan.slot().get());
+                Ok(Some(loan))
+            }
+            Err(SlotError::NoFreeSlot { .. }) => writer.slots().drop_sample(None).map(|_| None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn publish_outsize(&mut self, object: OutsizeObject, shape: &Shape) -> Result<(), SlotError> {
+        let writer = Arc::clone(&self.writer);
+        let loan = match self.wait_for_slot(&writer) {
+            Ok(Some(loan)) => loan,
+            other => {
+                self.outsize.put_back(object);
+                return other.map(|_| ());
+            }
+        };
+        let mut loan = loan;
+        let announcement = object.announce(shape.size).to_bytes();
+        loan.bytes_mut()[..announcement.len()].copy_from_slice(&announcement);
+        let slot = loan.slot().get();
+        // Before anybody can take the sample: from now on the object is the slot's.
+        self.outsize.announced(slot, object, writer.slots().incarnation());
+        let info = SampleInfo { outsize: true, ..shape.info };
+        loan.publish(announcement.len(), &info).map(|_| ())
     }
 }
 
@@ -257,9 +332,15 @@ impl Drop for Loan {
     fn drop(&mut self) {
         // Under the lock, for what borrows from the writer.
         let owner = Arc::clone(&self.owner);
-        let guard = owner.lock();
-        self.payload = Payload::Spent;
-        drop(guard);
+        let mut state = owner.lock();
+        match std::mem::replace(&mut self.payload, Payload::Spent) {
+            Payload::Outsize(object) => {
+                if let Some(segment) = &mut state.segment {
+                    segment.outsize.put_back(object);
+                }
+            }
+            payload => drop(payload),
+        }
     }
 }
 
@@ -294,27 +375,28 @@ impl Shape {
             key_hash: [0; 16],
             status_info: (metadata.statusinfo & 3) as u8,
             key_only,
+            outsize: false,
             encapsulation,
         };
         Some(Self { size, info })
     }
 }
 
-/// What Cyclone is to see of a sample of `size` octets.
+/// What Cyclone is to see of a sample of `len` octets.
 pub(crate) fn metadata_of(
-    header: &dds_shm::slots::SampleHeader,
+    header: &SampleHeader,
+    len: u32,
     origin: Guid,
     instance_id: u32,
 ) -> Metadata {
-    let representation = Some(header.representation)
-        .filter(|id| *id != dds_shm::slots::SampleHeader::RAW)
-        .map(RepresentationId);
+    let representation =
+        Some(header.representation).filter(|id| *id != SampleHeader::RAW).map(RepresentationId);
     let key_only = !header.valid_data();
     let (size, identifier, padding) = match representation {
-        None => (header.size, NATIVE, 0),
+        None => (len, NATIVE, 0),
         Some(id) => {
-            let padded = header.size.next_multiple_of(4);
-            (padded, id.0.to_be(), (padded - header.size) as u16)
+            let padded = len.next_multiple_of(4);
+            (padded, id.0.to_be(), (padded - len) as u16)
         }
     };
     Metadata {
@@ -373,7 +455,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use dds_shm::slots::SampleHeader;
 
     fn through_a_slot(metadata: &Metadata) -> Metadata {
         let Shape { size, info } = Shape::of(metadata).unwrap();
@@ -385,7 +466,7 @@ mod tests {
             flags: if info.key_only { SampleHeader::KEY_ONLY } else { 0 },
             ..SampleHeader::default()
         };
-        metadata_of(&header, Guid::from_bytes(metadata.guid), metadata.instance_id)
+        metadata_of(&header, header.size, Guid::from_bytes(metadata.guid), metadata.instance_id)
     }
 
     #[test]
