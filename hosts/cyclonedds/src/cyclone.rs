@@ -12,8 +12,9 @@ use std::ptr;
 use dds_shm::wire::Guid;
 
 use crate::abi::{
-    BuiltinEndpoint, EntityHandle, LoanedSample, Qos, ReturnCode, Serdata, Sertype, retcode,
+    BuiltinEndpoint, EntityHandle, LoanedSample, Qos, ReturnCode, Serdata, Sertype, Type, retcode,
 };
+use crate::type_description::TopicDescriptor;
 
 /// Why the functions are not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +93,9 @@ macro_rules! functions {
         #[derive(Debug)]
         pub(crate) struct Cyclone {
             $($(#[$doc])* pub(crate) $name: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*
+            /// Not of its interface: done without if they are not there.
+            pub(crate) ddsi_topic_descriptor_from_type: Option<DescriptorFromType>,
+            pub(crate) ddsi_topic_descriptor_fini: Option<DescriptorFini>,
             library: Library,
         }
 
@@ -118,12 +122,24 @@ macro_rules! functions {
                             )?
                         },
                     )*
+                    // SAFETY: as above.
+                    ddsi_topic_descriptor_from_type: unsafe {
+                        library.function(c"ddsi_topic_descriptor_from_type").ok()
+                    },
+                    // SAFETY: as above.
+                    ddsi_topic_descriptor_fini: unsafe {
+                        library.function(c"ddsi_topic_descriptor_fini").ok()
+                    },
                     library,
                 })
             }
         }
     };
 }
+
+type DescriptorFromType =
+    unsafe extern "C" fn(*mut c_void, *mut TopicDescriptor, *const Type) -> ReturnCode;
+type DescriptorFini = unsafe extern "C" fn(*mut TopicDescriptor);
 
 functions! {
     /// Puts a sample into a reader's history; takes no reference of the caller's.

@@ -4,8 +4,6 @@ use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 use std::sync::Arc;
 
-use dds_shm::TypeHash;
-
 use crate::abi::{
     EntityHandle, FEATURES, LoanedSample, NodeIdentifier, Psmx, PsmxEndpoint, PsmxEndpointOps,
     PsmxOps, PsmxTopic, PsmxTopicOps, Qos, ReturnCode, Type, endpoint_type, retcode,
@@ -208,21 +206,18 @@ unsafe extern "C" fn create_topic_with_type(
     topic_name: *const c_char,
     type_name: *const c_char,
     properties: u64,
-    _type_definition: *const Type,
+    definition: *const Type,
     size: u32,
 ) -> *mut PsmxTopic {
     guarded("creating a topic", ptr::null_mut(), || {
         // SAFETY: Cyclone passes what it got, and strings.
         let (instance, name, type_name) =
             unsafe { (instance_of(psmx), CStr::from_ptr(topic_name), CStr::from_ptr(type_name)) };
-        let topic = Topic {
-            name: name.to_string_lossy().into_owned(),
-            type_name: type_name.to_string_lossy().into_owned(),
-            properties,
-            size,
-            type_hash: TypeHash::UNKNOWN,
-            layout: String::new(),
-        };
+        let (name, type_name) = (name.to_string_lossy(), type_name.to_string_lossy());
+        // SAFETY: Cyclone passes the type, or nothing.
+        let mapping =
+            instance.engine().and_then(|engine| unsafe { engine.cyclone.type_mapping(definition) });
+        let topic = Topic::new(&name, &type_name, properties, size, mapping.as_deref());
         let topic = InstanceTopic {
             abi: PsmxTopic::new(TOPIC_OPS),
             topic: Arc::new(topic),

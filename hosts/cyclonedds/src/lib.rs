@@ -16,6 +16,8 @@ mod qos;
 mod reader;
 mod receiver;
 mod topic;
+mod type_description;
+mod type_layout;
 mod writer;
 
 pub use entry::dds_shm_create_psmx;

@@ -235,18 +235,11 @@ impl Reader {
         let in_place =
             metadata.cdr_identifier == NATIVE && sample.is_in_place() && sample.leaves_room();
         if !in_place {
-            let words = match &outsize {
-                Some(outsize) => {
-                    let mut words = words_for(outsize.len());
-                    // SAFETY: as many octets as were asked for, of this thread's.
-                    let octets = unsafe {
-                        std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), outsize.len())
-                    };
-                    outsize.copy_to(octets);
-                    words
-                }
-                None => words_of(sample.bytes()),
-            };
+            // SAFETY: so many octets, which stay as they are while the sample is in use.
+            let octets = outsize.as_ref().map_or(sample.bytes(), |outsize| unsafe {
+                std::slice::from_raw_parts(outsize.ptr().as_ptr(), outsize.len())
+            });
+            let words = words_of(octets);
             return Some(Taken { origin, metadata, place: Place::Copied(words) });
         }
         let octets =

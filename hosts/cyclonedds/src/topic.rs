@@ -3,6 +3,7 @@
 use dds_shm::TypeHash;
 
 use crate::abi::props;
+use crate::type_layout::TypeLayout;
 
 /// What Cyclone says of a topic and its type.
 #[derive(Debug)]
@@ -18,6 +19,25 @@ pub(crate) struct Topic {
 }
 
 impl Topic {
+    pub(crate) fn new(
+        name: &str,
+        type_name: &str,
+        properties: u64,
+        size: u32,
+        mapping: Option<&[u8]>,
+    ) -> Self {
+        let is_raw = properties & props::IS_MEMCPY_SAFE != 0;
+        let layout =
+            mapping.filter(|_| is_raw).and_then(|mapping| TypeLayout::of(mapping, type_name, size));
+        if is_raw && layout.is_none() {
+            tracing::info!(topic = name, type_name, "no type hash: the layout is not described");
+        }
+        let (layout, type_hash) = layout
+            .map_or((String::new(), TypeHash::UNKNOWN), |layout| (layout.string, layout.hash));
+        let (name, type_name) = (name.to_owned(), type_name.to_owned());
+        Self { name, type_name, properties, size, type_hash, layout }
+    }
+
     pub(crate) fn is_keyed(&self) -> bool {
         self.properties & props::CONTAINS_KEY != 0
     }
