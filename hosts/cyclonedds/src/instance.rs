@@ -12,7 +12,7 @@ use dds_shm::transport::{
 use dds_shm::wire::GuidPrefix;
 
 use crate::cyclone::{Cyclone, ResolveError};
-use crate::node_id::{exchange_domain, node_id};
+use crate::node_id::{domain_of, node_id};
 use crate::options::Options;
 use crate::receiver::Receiver;
 
@@ -106,7 +106,7 @@ impl Engine {
         }
         // A node of its own: instances of one process find each other like those of two.
         let node = Node::new(&dir, node_options)?;
-        let registry = Registry::open(&node, &exchange_domain(id, node_id))?;
+        let registry = Registry::open(&node, &domain_of(id, node_id))?;
         let prefix = GuidPrefix(rand::random());
         let transport = ShmTransport::builder(0, prefix).node(Arc::clone(&node)).build()?;
         let participant = EmbeddedParticipant::over(registry, transport)?;

@@ -21,3 +21,4 @@ mod type_layout;
 mod writer;
 
 pub use entry::dds_shm_create_psmx;
+pub use node_id::exchange_domain;

@@ -12,10 +12,10 @@ use std::mem::{MaybeUninit, offset_of, size_of};
 use crate::abi::{Type, retcode};
 use crate::cyclone::Cyclone;
 
-/// `EK_COMPLETE`, `DDSI_TYPEID_KIND_COMPLETE`, `DDSI_TYPE_RESOLVED`.
+/// `EK_COMPLETE`, `DDSI_TYPEID_KIND_COMPLETE`, the last of `enum ddsi_type_state`.
 const COMPLETE: u8 = 0xf2;
 const KIND_COMPLETE: u32 = 1;
-const RESOLVED: u32 = 3;
+const LAST_STATE: u32 = 5;
 /// More references than a type ever has.
 const MANY: u32 = 1 << 20;
 
@@ -84,7 +84,7 @@ impl Cyclone {
         let record = unsafe { definition.cast::<TypeRecord>().as_ref() }?;
         let looks_right = record.identifier == COMPLETE
             && record.kind == KIND_COMPLETE
-            && record.state == RESOLVED
+            && record.state <= LAST_STATE
             && (1..MANY).contains(&record.references)
             && !record.domain.is_null()
             && record.domain.is_aligned();
