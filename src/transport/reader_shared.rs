@@ -148,7 +148,7 @@ impl ReaderShared {
     pub(crate) fn matched(&self, remote: &Arc<RemoteEndpoint>) -> bool {
         let guid = remote.data.guid;
         let mut book = self.book();
-        let fresh = || self.new_writer(Reachability::Network(NetworkReason::NoLocator));
+        let fresh = || self.new_writer(Reachability::Network(NetworkReason::NotAttached));
         let writer = book.writers.entry(guid).or_insert_with(fresh);
         writer.matched = Some(Arc::clone(remote));
         writer.wants_attach = false;
