@@ -7,6 +7,11 @@
 //! needed, and RustDDS, as the program `rustdds-peer` of this package. `embedded-peer` is our own
 //! participant in the same dress, so that it can be killed.
 //!
+//! The plugin for Cyclone DDS is tested with C applications ([`CycloneApp`]): Cyclone DDS is built from
+//! source, also under `target/`, with the programs of `cyclone/app`, which know nothing of plugins and
+//! do as they are told. The same script over the network and over the plugin has to come to the same
+//! ([`assert_alike`]).
+//!
 //! A test whose needs cannot be met says which, and what to do, and passes; with
 //! `DDS_SHM_REQUIRE_INTEROP=1` it fails.
 //!
@@ -35,17 +40,20 @@
 )]
 
 mod cyclone;
+mod cyclone_app;
 mod installed;
 mod namespace;
 mod need;
 mod peer;
 mod peer_options;
 mod python;
+mod scenario;
 mod sniffer;
 
-pub use cyclone::cyclone_programs;
-pub use namespace::run;
+pub use cyclone_app::{CycloneApp, CycloneOptions, Via, texts};
+pub use namespace::{inside, run};
 pub use need::{Need, REQUIRE_VARIABLE};
 pub use peer::{EVENT_TIMEOUT, Peer, Ready};
 pub use peer_options::PeerOptions;
-pub use sniffer::{Captured, Sniffer};
+pub use scenario::{Scenario, assert_alike, outcomes};
+pub use sniffer::{Captured, Sniffer, loopback_octets};

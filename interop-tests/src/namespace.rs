@@ -89,8 +89,8 @@ pub fn run(here: &str, needs: &[Need], body: impl FnOnce()) {
     assert!(text.contains("1 passed"), "{name} was not run in its namespace: is it a test?");
 }
 
-/// A command that runs another one in new namespaces.
-fn inside(command: &[&std::ffi::OsStr]) -> Command {
+/// A command that runs another one in new namespaces, as tests are.
+pub fn inside(command: &[&std::ffi::OsStr]) -> Command {
     let mut unshare = Command::new("unshare");
     unshare.args(UNSHARE).args(["sh", "-c", SETUP, "sh"]).args(command);
     unshare

@@ -24,7 +24,7 @@ impl Need {
     fn meet(self) -> Result<(), String> {
         match self {
             Self::Cyclone => python::interpreter().map(drop),
-            Self::CycloneC => cyclone::installation().map(drop),
+            Self::CycloneC => cyclone::programs().map(drop),
             Self::RustDds => program(RUSTDDS_PEER).map(drop),
         }
     }

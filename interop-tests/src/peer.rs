@@ -192,6 +192,11 @@ impl Peer {
 
     /// Gives a command and waits for the next event of one of these kinds.
     fn answer(&mut self, command: &str, kinds: &[&str]) -> Value {
+        self.answers(command, kinds).pop().expect("the event that was waited for")
+    }
+
+    /// The same; returns everything that came from the command on, that event as the last.
+    pub(crate) fn answers(&mut self, command: &str, kinds: &[&str]) -> Vec<Value> {
         self.events.extend(self.incoming.try_iter());
         let before = self.events.len();
         self.tell(command);
@@ -202,10 +207,9 @@ impl Peer {
                 Ok(event) => self.events.push(event),
                 Err(error) => panic!("{}: {command:?}: {error}; {}", self.name, self.log()),
             }
-            let new = &self.events[before..];
-            let found = new.iter().find(|event| kinds.iter().any(|kind| event["event"] == *kind));
-            if let Some(found) = found {
-                return found.clone();
+            let last = &self.events[self.events.len() - 1];
+            if kinds.iter().any(|kind| last["event"] == *kind) {
+                return self.events[before..].to_vec();
             }
         }
     }

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::need::{EMBEDDED_PEER, RUSTDDS_PEER, program};
-use crate::{Peer, python};
+use crate::{CycloneOptions, Peer, python};
 
 /// What a peer is to be; every implementation takes the same options.
 ///
@@ -115,10 +115,20 @@ impl PeerOptions {
 
     /// Starts it with Cyclone DDS; the test has to need [`Need::Cyclone`](crate::Need::Cyclone).
     pub fn cyclone(&self) -> Peer {
+        self.cyclone_with(&self.cyclone_settings())
+    }
+
+    /// Starts it with Cyclone DDS, configured as a C application is; otherwise like
+    /// [`PeerOptions::cyclone`].
+    pub fn cyclone_as(&self, options: &CycloneOptions) -> Peer {
+        self.cyclone_with(&options.settings())
+    }
+
+    fn cyclone_with(&self, settings: &str) -> Peer {
         let python = python::interpreter().expect("a test that needs Need::Cyclone");
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/cyclone_peer.py");
         let mut command = Command::new(python);
-        command.arg(script).args(&self.arguments).env("CYCLONEDDS_URI", self.cyclone_settings());
+        command.arg(script).args(&self.arguments).env("CYCLONEDDS_URI", settings);
         Peer::start("Cyclone DDS", command)
     }
 
