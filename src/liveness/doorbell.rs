@@ -129,8 +129,11 @@ pub fn wait<W: Copy>(
         if left.is_zero() {
             return ready();
         }
-        if sleep_once(words, bell, Some(left.min(slice)), &mut ready) == Slept::Ready {
-            return true;
+        match sleep_once(words, bell, Some(left.min(slice)), &mut ready) {
+            Slept::Ready => return true,
+            // Before the next sleep is announced, which who rings would take for one.
+            Slept::Woken if ready() => return true,
+            Slept::Woken | Slept::TimedOut => {}
         }
     }
 }

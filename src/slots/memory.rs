@@ -27,6 +27,11 @@ pub(crate) struct SegmentMemory {
     dat: Memory,
     ctl: Memory,
     geometry: Geometry,
+    /// Where the slots are, and the number of the last: what is computed anew for every word is most of
+    /// what a sample costs.
+    slots: *mut u8,
+    last: u32,
+    stride: usize,
 }
 
 // SAFETY: all access is by atomic operations on shared words, or to a payload whose exclusive
@@ -45,7 +50,15 @@ impl SegmentMemory {
     pub(crate) fn new(dat: Memory, ctl: Memory, geometry: Geometry) -> Option<Self> {
         let long_enough =
             dat.len() as u64 >= geometry.dat_len() && ctl.len() as u64 >= geometry.ctl_len();
-        (long_enough && geometry.check().is_ok()).then_some(Self { dat, ctl, geometry })
+        (long_enough && geometry.check().is_ok()).then(|| Self {
+            // In range: `dat_len` counts the slots behind it.
+            slots: dat.ptr().as_ptr().wrapping_add(geometry.slots_offset as usize),
+            last: geometry.slot_count - 1,
+            stride: geometry.slot_stride as usize,
+            dat,
+            ctl,
+            geometry,
+        })
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {
@@ -75,9 +88,8 @@ impl SegmentMemory {
     fn slot_at(&self, slot: SlotIndex) -> *mut u8 {
         // A `SlotIndex` is made from a number below the slot count; the minimum makes it true even
         // for one of another segment.
-        let slot = slot.0.min(self.geometry.slot_count - 1) as usize;
-        let stride = self.geometry.slot_stride as usize;
-        self.dat_at(self.geometry.slots_offset as usize + slot * stride)
+        // SAFETY: `new` found all slots inside the object.
+        unsafe { self.slots.add(slot.0.min(self.last) as usize * self.stride) }
     }
 
     #[inline(always)]
@@ -104,8 +116,7 @@ impl SegmentMemory {
             SlotWord::Node(reader) => readers(reader, 64),
             SlotWord::Request(reader) => readers(reader, 72),
             SlotWord::Hold(slot) => {
-                let slot = slot.0.min(self.geometry.slot_count - 1) as usize;
-                Place::U64(self.ctl_at(ctl::HOLDS + 8 * slot))
+                Place::U64(self.ctl_at(ctl::HOLDS + 8 * slot.0.min(self.last) as usize))
             }
             SlotWord::Seq(slot) => Place::U64(self.slot_at(slot)),
             // SAFETY: a slot header is 64 octets.

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod backend;
+mod distance;
 mod error;
 mod flat;
 mod geometry;

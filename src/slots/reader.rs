@@ -312,9 +312,10 @@ impl ReaderCore {
         words.load(SlotWord::Seq(self.position), Ordering::Relaxed) == self.want
     }
 
-    /// Whether a take would find something: a sample or a gap. For who is about to sleep.
+    /// Whether a take would find something: a sample or a gap. For who is about to sleep: one load, of
+    /// a line that says it of all slots.
     pub fn has_next<W: Words<SlotWord>>(&self, words: &W) -> bool {
-        self.poll(words) || words.load(SlotWord::Head, Ordering::Acquire) >= self.want
+        words.load(SlotWord::Head, Ordering::Acquire) >= self.want
     }
 
     /// Finds `want`. `owner_dead`: nobody will finish a claim any more.

@@ -377,7 +377,7 @@ impl SegmentOwner {
 
     /// Publishes the loan in `slot`, whose payload is written. With `ahead`, takes the next slot too
     /// if that is to be had for a look: off the path of the next sample.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn commit(
         &self,
         side: Side<'_>,

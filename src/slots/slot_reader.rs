@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use super::distance::Distance;
 use super::held_sample::Protected;
 use super::memory::SegmentMemory;
 use super::owner_link::OwnerLink;
@@ -198,6 +199,7 @@ pub struct SlotReader {
     disconnections: Cell<u64>,
     /// When it was last looked whether the writer lives.
     probed: Cell<Instant>,
+    distance: Distance,
 }
 
 impl SlotReader {
@@ -229,6 +231,7 @@ impl SlotReader {
             follow,
             disconnections: Cell::new(0),
             probed: Cell::new(Instant::now()),
+            distance: Distance::default(),
         };
         reader.state.borrow().attached.ring_owner();
         Ok(reader)
@@ -274,6 +277,9 @@ impl SlotReader {
                 return Err(SlotError::TooManyHeld { held });
             }
             if core.check_served(&**memory).is_ok() {
+                if self.distance.step() && self.is_waited_for(state.attached.identity.flags) {
+                    Distance::keep(memory, core.want());
+                }
                 let taken = core.take(&**memory, state.owner_dead);
                 if core.must_ring() {
                     space_bell::ring(memory);
@@ -283,11 +289,18 @@ impl SlotReader {
                         return Ok(Some(Protected::new(memory, looked)));
                     }
                     Taken::Missed(missed) => state.missed(missed),
-                    Taken::Nothing => {}
+                    Taken::Nothing => self.distance.waited(),
                 }
             }
         }
         self.take_slow(state)
+    }
+
+    /// Whether the writer never replaces what this reader has not taken.
+    fn is_waited_for(&self, flags: SegmentFlags) -> bool {
+        self.options.reliable
+            && flags.has(SegmentFlags::RELIABLE)
+            && !flags.has(SegmentFlags::KEEP_LAST)
     }
 
     /// Everything but "the next sample is there".
@@ -532,7 +545,13 @@ impl SlotReader {
         }
         let state = self.state.borrow();
         match &state.service {
-            Service::Served(core) => core.poll(&*state.attached.memory),
+            Service::Served(core) => {
+                let ready = core.poll(&*state.attached.memory);
+                if !ready {
+                    self.distance.waited();
+                }
+                ready
+            }
             _ => self.is_ready(),
         }
     }

@@ -253,7 +253,7 @@ impl Loan<'_> {
     /// # Errors
     /// [`SlotError::SampleTooLarge`], [`SlotError::TooManyInstances`], [`SlotError::Poisoned`],
     /// [`SlotError::Forked`]; the loan is given back.
-    #[inline]
+    #[inline(always)]
     pub fn commit(self, len: usize, info: &SampleInfo) -> Result<Committed, SlotError> {
         let capacity = self.writer.capacity;
         if len > capacity {

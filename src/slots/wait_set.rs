@@ -1,6 +1,5 @@
 //! Waiting for several readers at once (DDS 2.2.2.1.6 WaitSet).
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -66,9 +65,9 @@ pub trait Waitable {
 pub struct WaitSet<'r> {
     node: Arc<Node>,
     readers: Vec<&'r dyn Waitable>,
-    /// The places of those that are always rung by the same bit: behind a wake, to look at all the
-    /// others would take longer than the wake.
-    by_bit: HashMap<BellBit, Vec<usize>>,
+    /// By number of the bit, the places of those that are always rung by the same: behind a wake, to
+    /// look at all the others would take longer than the wake.
+    by_bit: Vec<Vec<usize>>,
     /// The places of the rest.
     by_any_bit: Vec<usize>,
 }
@@ -84,7 +83,7 @@ impl<'r> WaitSet<'r> {
     #[must_use]
     pub fn new(node: &Arc<Node>) -> Self {
         let (node, readers) = (Arc::clone(node), Vec::new());
-        Self { node, readers, by_bit: HashMap::new(), by_any_bit: Vec::new() }
+        Self { node, readers, by_bit: Vec::new(), by_any_bit: Vec::new() }
     }
 
     /// Adds a reader. Returns its place, which [`Self::wait`] names it by.
@@ -98,7 +97,13 @@ impl<'r> WaitSet<'r> {
         let place = self.readers.len();
         self.readers.push(reader);
         match reader.bell_bit() {
-            Some(bit) => self.by_bit.entry(bit).or_default().push(place),
+            Some(bit) => {
+                let bit = usize::from(bit.get());
+                if self.by_bit.len() <= bit {
+                    self.by_bit.resize(bit + 1, Vec::new());
+                }
+                self.by_bit[bit].push(place);
+            }
             None => self.by_any_bit.push(place),
         }
         Ok(place)
@@ -122,13 +127,17 @@ impl<'r> WaitSet<'r> {
             let longest = self.readers.iter().map(|reader| reader.prepare_to_sleep()).min();
             let slice = left.min(longest.unwrap_or(left));
             let bell = self.node.bell();
+            let mut has_looked = true;
             bell.wait(slice, || {
+                // The bell asks before it announces the sleep, too: that was just now.
+                if std::mem::take(&mut has_looked) {
+                    return false;
+                }
                 // What rang first: of a thousand readers one is looked at. Bits are a hint, and
                 // another waiting thread may have taken them: then everybody is looked at.
-                let rung: Vec<_> = bell.take_rung().collect();
-                if !rung.is_empty() {
-                    ready = self.rung(&rung);
-                }
+                ready = bell.take_rung().flat_map(|bit| self.rung(bit)).collect();
+                ready.sort_unstable();
+                ready.dedup();
                 if ready.is_empty() {
                     ready = self.ready();
                 }
@@ -147,15 +156,11 @@ impl<'r> WaitSet<'r> {
         readers.filter(|(_, reader)| reader.is_ready()).map(|(place, _)| place).collect()
     }
 
-    fn rung(&self, bits: &[BellBit]) -> Vec<usize> {
-        let rung = |place: &&usize| bits.iter().any(|bit| self.readers[**place].is_rung_by(*bit));
-        let known = bits.iter().filter_map(|bit| self.by_bit.get(bit)).flatten();
-        let mut ready: Vec<_> = known
-            .chain(self.by_any_bit.iter().filter(rung))
-            .copied()
-            .filter(|place| self.readers[*place].is_ready())
-            .collect();
-        ready.sort_unstable();
-        ready
+    /// The places of those that `bit` rang for, as far as they are ready.
+    fn rung(&self, bit: BellBit) -> impl Iterator<Item = usize> {
+        let known = self.by_bit.get(usize::from(bit.get())).into_iter().flatten();
+        let others =
+            self.by_any_bit.iter().filter(move |place| self.readers[**place].is_rung_by(bit));
+        known.chain(others).copied().filter(|place| self.readers[*place].is_ready())
     }
 }
