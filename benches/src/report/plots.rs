@@ -20,6 +20,7 @@ fn colour(contender: Contender) -> RGBColor {
         Contender::DdsShm => RGBColor(200, 30, 40),
         Contender::DdsShmPlugin => RGBColor(240, 140, 100),
         Contender::DdsShmCrowd => RGBColor(140, 86, 75),
+        Contender::DdsShmWaitSet => RGBColor(196, 156, 148),
         Contender::Iceoryx2 => RGBColor(20, 90, 180),
         Contender::Iceoryx2Helped => RGBColor(120, 180, 235),
         Contender::Llmp => RGBColor(30, 140, 70),

@@ -1,4 +1,5 @@
-//! dds-shm, a sleeper with a thousand readers: one `WaitSet` over all of them.
+//! dds-shm, a sleeper in a process with a thousand readers: it waits for one of them, or in one `WaitSet`
+//! for all (`ALL`).
 
 use std::mem::forget;
 use std::time::Duration;
@@ -16,13 +17,13 @@ const SEGMENTS: usize = 1_000;
 
 /// See the head of the file.
 #[derive(Debug)]
-pub(crate) struct Crowd {
+pub(crate) struct Crowd<const ALL: bool> {
     slots: Slots,
 }
 
-impl Transport for Crowd {
+impl<const ALL: bool> Transport for Crowd<ALL> {
     type Sender = SlotsSender;
-    type Receiver = CrowdReceiver;
+    type Receiver = CrowdReceiver<ALL>;
 
     fn start(place: &Place) -> Result<Self> {
         Ok(Self { slots: Slots::start(place)? })
@@ -36,7 +37,7 @@ impl Transport for Crowd {
         self.slots.sender(plan)
     }
 
-    fn receiver(&self, plan: &Plan, address: &str, index: u32) -> Result<CrowdReceiver> {
+    fn receiver(&self, plan: &Plan, address: &str, index: u32) -> Result<CrowdReceiver<ALL>> {
         let mut readers = vec![self.slots.receiver(plan, address, index)?.into_reader()];
         let mut silent = Vec::new();
         for number in 1..SEGMENTS {
@@ -52,7 +53,7 @@ impl Transport for Crowd {
 
 /// The reader that gets something, and those of writers in its own process that never send.
 #[derive(Debug)]
-pub(crate) struct CrowdReceiver {
+pub(crate) struct CrowdReceiver<const ALL: bool> {
     /// Of `readers`, which it must not outlive: dropped first.
     set: Option<WaitSet<'static>>,
     /// The first of them gets something.
@@ -60,7 +61,7 @@ pub(crate) struct CrowdReceiver {
     _silent: Vec<SlotsSender>,
 }
 
-impl CrowdReceiver {
+impl<const ALL: bool> CrowdReceiver<ALL> {
     /// A set of all readers.
     fn gather(&self) -> Result<WaitSet<'static>> {
         let Some(node) = self.readers[0].node() else {
@@ -81,7 +82,7 @@ impl CrowdReceiver {
     }
 }
 
-impl Receiver for CrowdReceiver {
+impl<const ALL: bool> Receiver for CrowdReceiver<ALL> {
     fn is_ready(&mut self) -> Result<bool> {
         Ok(self.readers.iter().all(SlotReader::is_admitted))
     }
@@ -93,6 +94,10 @@ impl Receiver for CrowdReceiver {
     }
 
     fn sleep(&mut self, at_most: Duration) -> Result<()> {
+        if !ALL {
+            self.readers[0].wait(at_most);
+            return Ok(());
+        }
         if self.set.is_none() {
             self.set = Some(self.gather()?);
         }

@@ -28,8 +28,10 @@ pub(crate) enum Contender {
     DdsShm,
     /// dds-shm, the plugin as a DDS implementation uses it: ShmWriter and ShmReader
     DdsShmPlugin,
-    /// dds-shm, a process that sleeps at a thousand segments
+    /// dds-shm, a sleeping reader in a process with a thousand segments
     DdsShmCrowd,
+    /// dds-shm, a process that sleeps for the first of a thousand segments, in one WaitSet
+    DdsShmWaitSet,
     /// iceoryx2, publish-subscribe
     Iceoryx2,
     /// iceoryx2 with the next sample loaned right behind each send, as its own benchmark does; in
@@ -57,6 +59,7 @@ impl Contender {
             (Self::DdsShm, _) => "dds-shm",
             (Self::DdsShmPlugin, _) => "dds-shm, plugin",
             (Self::DdsShmCrowd, _) => "dds-shm, 1,000 segments",
+            (Self::DdsShmWaitSet, _) => "dds-shm, WaitSet of 1,000",
             (Self::Iceoryx2, _) => "iceoryx2",
             (Self::Iceoryx2Helped, Figure::Recovery) => "iceoryx2, own clean-up thread",
             (Self::Iceoryx2Helped, _) => "iceoryx2, loaned ahead",
@@ -71,7 +74,8 @@ impl Contender {
             Self::Bare => bare::Bare::absence(figure),
             Self::DdsShm => dds_shm_slots::Slots::absence(figure),
             Self::DdsShmPlugin => dds_shm_plugin::Plugin::absence(figure),
-            Self::DdsShmCrowd => dds_shm_crowd::Crowd::absence(figure),
+            Self::DdsShmCrowd => dds_shm_crowd::Crowd::<false>::absence(figure),
+            Self::DdsShmWaitSet => dds_shm_crowd::Crowd::<true>::absence(figure),
             Self::Iceoryx2 => iceoryx2::Iceoryx2::<false>::absence(figure),
             Self::Iceoryx2Helped => iceoryx2::Iceoryx2::<true>::absence(figure),
             Self::Llmp => llmp::Llmp::absence(figure),
@@ -85,7 +89,8 @@ impl Contender {
             Self::Bare => Box::new(Ends::<bare::Bare>::start(place)?),
             Self::DdsShm => Box::new(Ends::<dds_shm_slots::Slots>::start(place)?),
             Self::DdsShmPlugin => Box::new(Ends::<dds_shm_plugin::Plugin>::start(place)?),
-            Self::DdsShmCrowd => Box::new(Ends::<dds_shm_crowd::Crowd>::start(place)?),
+            Self::DdsShmCrowd => Box::new(Ends::<dds_shm_crowd::Crowd<false>>::start(place)?),
+            Self::DdsShmWaitSet => Box::new(Ends::<dds_shm_crowd::Crowd<true>>::start(place)?),
             Self::Iceoryx2 => Box::new(Ends::<iceoryx2::Iceoryx2<false>>::start(place)?),
             Self::Iceoryx2Helped => Box::new(Ends::<iceoryx2::Iceoryx2<true>>::start(place)?),
             Self::Llmp => Box::new(Ends::<llmp::Llmp>::start(place)?),
