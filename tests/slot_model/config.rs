@@ -28,6 +28,8 @@ pub(crate) struct Config {
     /// Readers that want kept history when they join, and how much of it is kept.
     pub(crate) history: Mask,
     pub(crate) depth: usize,
+    /// Whether it is kept only until the blocking readers have read it, whoever waits for them else.
+    pub(crate) until_read: bool,
     /// Readers whose lease may expire, how often, and whether they come back.
     pub(crate) lease: Mask,
     pub(crate) leases: u8,
@@ -69,6 +71,7 @@ impl Config {
         join: 0,
         history: 0,
         depth: 0,
+        until_read: false,
         lease: 0,
         leases: 1,
         returns: 0,

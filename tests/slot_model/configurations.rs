@@ -8,6 +8,9 @@ const PLAIN: Config = Config::PLAIN;
 /// Two readers that may be overtaken.
 const OVERWRITING: Config = Config { waits: false, ..PLAIN };
 
+/// Two readers that may be overtaken, but not by what is the last sample.
+const LAST_UNTIL_READ: Config = Config { depth: 1, until_read: true, ..OVERWRITING };
+
 /// Reader 0 blocks the owner, reader 1 may be overtaken.
 const MIXED: Config = Config { blocking: 0b01, ..PLAIN };
 
@@ -23,6 +26,13 @@ pub(crate) const SMALL: &[Config] = &[
     Config { name: "overwriting", ..OVERWRITING },
     Config { name: "mixed, keep both", keep: 0b11, ..MIXED },
     Config { name: "overwriting, keep r1", keep: 0b10, ..OVERWRITING },
+    Config { name: "overwriting, last until read", ..LAST_UNTIL_READ },
+    Config {
+        name: "overwriting, last until read, lease and return",
+        lease: 0b10,
+        returns: 0b10,
+        ..LAST_UNTIL_READ
+    },
     Config { name: "blocking, lease", lease: 0b10, ..PLAIN },
     Config { name: "blocking, lease and return", lease: 0b10, returns: 0b10, ..PLAIN },
     Config { name: "blocking, both killed", kill: 0b11, ..PLAIN },
@@ -54,6 +64,22 @@ pub(crate) const SMALL: &[Config] = &[
 
 /// Explored by `scripts/model.sh`.
 pub(crate) const LARGE: &[Config] = &[
+    Config {
+        name: "n3 k4 last two until read, r1 may be overtaken and keeps, ahead",
+        slots: 3,
+        samples: 4,
+        depth: 2,
+        blocking: 0b01,
+        keep: 0b10,
+        ahead: true,
+        ..LAST_UNTIL_READ
+    },
+    Config {
+        name: "last until read, late join, r1 killed",
+        join: 0b10,
+        kill: 0b10,
+        ..LAST_UNTIL_READ
+    },
     Config { name: "ahead, overwriting, keep both", ahead: true, keep: 0b11, ..OVERWRITING },
     Config {
         name: "n3 k4 ahead, two loans, keep r1",
@@ -321,6 +347,11 @@ pub(crate) const MUTANTS: &[(Mutant, Config, &[&str])] = &[
     (
         Mutant::OwnerTakesItsHistory,
         Config { name: "overwriting, history", depth: 1, readers: 1, ..OVERWRITING },
+        &[HISTORY],
+    ),
+    (
+        Mutant::OwnerTakesItsHistory,
+        Config { name: "last until read", readers: 1, ..LAST_UNTIL_READ },
         &[HISTORY],
     ),
     (

@@ -71,9 +71,13 @@ pub(crate) struct OwnerProgram {
 impl OwnerProgram {
     /// The owner of a fresh segment.
     pub(crate) fn fresh(&self) -> OwnerLocal {
-        let Config { slots, entries, depth, discards, lease, leases, .. } = self.config;
+        let Config { slots, entries, depth, until_read, discards, lease, leases, .. } = self.config;
+        let mut core = OwnerCore::new(slots, entries, depth);
+        if until_read {
+            core.keep_until_read(depth);
+        }
         OwnerLocal {
-            core: OwnerCore::new(slots, entries, depth),
+            core,
             loans: Vec::new(),
             space: Space::Enough,
             discards,

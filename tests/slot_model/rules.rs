@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use dds_shm::slots::{CLAIM, ReaderIndex, ReaderSet, SlotWord};
+use dds_shm::slots::{CLAIM, EntryStatus, ReaderIndex, ReaderSet, SlotWord};
 
 use crate::automaton::{Event, Program};
 use crate::owner::{OwnerOp, Space};
@@ -77,7 +77,17 @@ impl World {
             Event::Replaced { seq } => {
                 to.given_up |= 1 << seq;
                 let newer = (from.published & !below(seq + 1)).count_ones() as usize;
-                if newer < self.config.depth {
+                let is_wanted = |entry| {
+                    let node = load(SlotWord::Node(entry));
+                    node != 0
+                        && self.config.blocking >> (node - 1) & 1 == 1
+                        && EntryStatus::of(load(SlotWord::State(entry)))
+                            == Some(EntryStatus::Admitted)
+                        && load(SlotWord::Cursor(entry)) <= seq
+                };
+                if newer < self.config.depth
+                    && (!self.config.until_read || self.entries().any(is_wanted))
+                {
                     return Err(format!("HISTORY: sample {seq} is replaced, and should be kept"));
                 }
             }
