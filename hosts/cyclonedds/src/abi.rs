@@ -238,10 +238,15 @@ impl PsmxEndpoint {
     }
 }
 
-/// `dds_builtintopic_endpoint_t`, as far as it is looked at.
+/// `dds_builtintopic_endpoint_t`.
 #[repr(C)]
 pub(crate) struct BuiltinEndpoint {
     pub(crate) key: [u8; 16],
+    pub(crate) participant_key: [u8; 16],
+    pub(crate) participant_handle: u64,
+    pub(crate) topic_name: *const c_char,
+    pub(crate) type_name: *const c_char,
+    pub(crate) qos: *const Qos,
 }
 
 #[cfg(not(all(target_pointer_width = "64", target_os = "linux")))]
@@ -270,4 +275,5 @@ laid_out!(PsmxTopic, 64, 8, ops @ 0, psmx_instance @ 16, topic_name @ 24, type_n
 laid_out!(PsmxEndpointOps, 40, 8, request_loan @ 0, write @ 8, take @ 16, on_data_available @ 24,
     write_with_key @ 32);
 laid_out!(PsmxEndpoint, 56, 8, ops @ 0, psmx_topic @ 40, endpoint_type @ 48);
-laid_out!(BuiltinEndpoint, 16, 1, key @ 0);
+laid_out!(BuiltinEndpoint, 64, 8, key @ 0, participant_key @ 16, participant_handle @ 32,
+    topic_name @ 40, type_name @ 48, qos @ 56);

@@ -145,6 +145,10 @@ functions! {
     /// Puts a sample into a reader's history; takes no reference of the caller's.
     dds_reader_store_loaned_sample:
         unsafe extern "C" fn(EntityHandle, *mut LoanedSample) -> ReturnCode;
+    /// The same of a writer that is not there any more, and of which this is what counts: ownership
+    /// strength, whether what it unregisters is disposed of, lifespan.
+    dds_reader_store_loaned_sample_wr_metadata:
+        unsafe extern "C" fn(EntityHandle, *mut LoanedSample, i32, bool, i64) -> ReturnCode;
     dds_get_matched_publications:
         unsafe extern "C" fn(EntityHandle, *mut u64, usize) -> ReturnCode;
     dds_get_matched_publication_data:
@@ -163,6 +167,8 @@ functions! {
     dds_qget_resource_limits:
         unsafe extern "C" fn(*const Qos, *mut i32, *mut i32, *mut i32) -> bool;
     dds_qget_reliability: unsafe extern "C" fn(*const Qos, *mut u32, *mut i64) -> bool;
+    dds_qget_ownership_strength: unsafe extern "C" fn(*const Qos, *mut i32) -> bool;
+    dds_qget_lifespan: unsafe extern "C" fn(*const Qos, *mut i64) -> bool;
     dds_qget_deadline: unsafe extern "C" fn(*const Qos, *mut i64) -> bool;
     dds_qget_liveliness: unsafe extern "C" fn(*const Qos, *mut u32, *mut i64) -> bool;
     dds_qget_ownership: unsafe extern "C" fn(*const Qos, *mut u32) -> bool;
@@ -175,7 +181,16 @@ pub(crate) struct MatchedWriters {
     /// The instance handles of all of them.
     pub(crate) handles: Vec<u64>,
     /// Who those are that were not known.
-    pub(crate) new: Vec<(u64, Guid)>,
+    pub(crate) new: Vec<(u64, MatchedWriter)>,
+}
+
+/// A writer that a reader is matched with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MatchedWriter {
+    pub(crate) guid: Guid,
+    pub(crate) ownership_strength: i32,
+    /// Nanoseconds, as Cyclone counts.
+    pub(crate) lifespan: i64,
 }
 
 impl Cyclone {
@@ -238,7 +253,12 @@ impl Cyclone {
             }
             // SAFETY: begins with the GUID, and is this thread's until it is given back.
             unsafe {
-                new.push((handle, Guid::from_bytes((*endpoint).key)));
+                let qos = (*endpoint).qos;
+                let (mut ownership_strength, mut lifespan) = (0, i64::MAX);
+                (self.dds_qget_ownership_strength)(qos, &raw mut ownership_strength);
+                (self.dds_qget_lifespan)(qos, &raw mut lifespan);
+                let guid = Guid::from_bytes((*endpoint).key);
+                new.push((handle, MatchedWriter { guid, ownership_strength, lifespan }));
                 (self.dds_builtintopic_free_endpoint)(endpoint);
             }
         }

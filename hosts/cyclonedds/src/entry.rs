@@ -215,9 +215,9 @@ unsafe extern "C" fn create_topic_with_type(
             unsafe { (instance_of(psmx), CStr::from_ptr(topic_name), CStr::from_ptr(type_name)) };
         let (name, type_name) = (name.to_string_lossy(), type_name.to_string_lossy());
         // SAFETY: Cyclone passes the type, or nothing.
-        let mapping =
-            instance.engine().and_then(|engine| unsafe { engine.cyclone.type_mapping(definition) });
-        let topic = Topic::new(&name, &type_name, properties, size, mapping.as_deref());
+        let description =
+            instance.engine().and_then(|engine| unsafe { engine.cyclone.describe(definition) });
+        let topic = Topic::new(&name, &type_name, properties, size, description.as_ref());
         let topic = InstanceTopic {
             abi: PsmxTopic::new(TOPIC_OPS),
             topic: Arc::new(topic),

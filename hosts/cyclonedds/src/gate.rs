@@ -5,12 +5,12 @@
 //! types, ignored participants), and takes whatever sample it is given. So the samples of a writer wait
 //! here until Cyclone says that it is matched, for a bounded time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use dds_shm::wire::Guid;
 
-use crate::cyclone::MatchedWriters;
+use crate::cyclone::{MatchedWriter, MatchedWriters};
 
 /// How often Cyclone is asked while samples wait.
 const ASK_EVERY: Duration = Duration::from_millis(1);
@@ -21,10 +21,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long, when there is no room for more of them.
 const PATIENCE_WHEN_FULL: Duration = Duration::from_secs(1);
 
+/// How long discovery takes at most, of a writer on the same host.
+const DISCOVERY: Duration = Duration::from_secs(1);
+/// How many writers that are gone are remembered.
+const MAX_FORMER: usize = 256;
+
 /// What becomes of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Deliver,
+    /// Although the writer is not there any more: it was matched when it wrote the sample, or would have
+    /// been if it had lived longer.
+    DeliverLate(MatchedWriter),
     Wait,
     /// The reader is not matched with the writer.
     Drop,
@@ -34,8 +42,10 @@ pub(crate) enum Verdict {
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     /// By instance handle.
-    matched: BTreeMap<u64, Guid>,
+    matched: BTreeMap<u64, MatchedWriter>,
     guids: BTreeSet<Guid>,
+    /// Those that were matched, and are not any more.
+    former: VecDeque<MatchedWriter>,
     /// Since when a writer is waited for.
     awaited: BTreeMap<Guid, Instant>,
     asked: Option<Instant>,
@@ -59,24 +69,57 @@ impl Gate {
 
     /// What Cyclone said.
     pub(crate) fn told(&mut self, now_matched: &MatchedWriters, now: Instant) {
-        self.matched.retain(|handle, _| now_matched.handles.contains(handle));
+        self.part(|handle, _| !now_matched.handles.contains(&handle));
         self.matched.extend(now_matched.new.iter().copied());
-        self.guids = self.matched.values().copied().collect();
+        self.guids = self.matched.values().map(|writer| writer.guid).collect();
+        self.former.retain(|writer| !self.guids.contains(&writer.guid));
+        while self.former.len() > MAX_FORMER {
+            self.former.pop_front();
+        }
         self.awaited.retain(|writer, _| !self.guids.contains(writer));
         self.asked = Some(now);
+    }
+
+    /// These are not matched any more.
+    fn part(&mut self, leaves: impl Fn(u64, &MatchedWriter) -> bool) {
+        self.matched.retain(|handle, writer| {
+            let stays = !leaves(*handle, writer);
+            if !stays {
+                self.former.push_back(*writer);
+            }
+            stays
+        });
     }
 
     /// Cyclone did not know the writer after all.
     pub(crate) fn denied(&mut self, writer: Guid, now: Instant) {
         self.guids.remove(&writer);
-        self.matched.retain(|_, guid| *guid != writer);
+        self.part(|_, matched| matched.guid == writer);
         self.awaited.entry(writer).or_insert(now);
     }
 
     /// What becomes of a sample of this writer. `is_full`: there is no room for more that wait.
-    pub(crate) fn verdict(&mut self, writer: Guid, is_full: bool, now: Instant) -> Verdict {
+    /// `is_kin`: the writer's type is the reader's, beyond doubt, and so is its QoS. `is_gone`: whether the
+    /// writer has been deleted, or its process is dead.
+    pub(crate) fn verdict(
+        &mut self,
+        writer: Guid,
+        is_full: bool,
+        is_kin: bool,
+        is_gone: impl FnOnce() -> bool,
+        now: Instant,
+    ) -> Verdict {
         if self.guids.contains(&writer) {
             return Verdict::Deliver;
+        }
+        let former = self.former.iter().find(|former| former.guid == writer).copied();
+        // Between two questions Cyclone may have matched it and seen it leave.
+        let new = is_kin && self.awaited.get(&writer).is_none_or(|since| !is_over(*since, now));
+        let unseen = MatchedWriter { guid: writer, ownership_strength: 0, lifespan: i64::MAX };
+        if let Some(late) = former.or(new.then_some(unseen))
+            && is_gone()
+        {
+            return Verdict::DeliverLate(late);
         }
         let since = *self.awaited.entry(writer).or_insert(now);
         let patience = if is_full { PATIENCE_WHEN_FULL } else { PATIENCE };
@@ -96,6 +139,11 @@ impl Gate {
     }
 }
 
+/// Whether Cyclone has had so much time for a writer that it would have been matched.
+fn is_over(since: Instant, now: Instant) -> bool {
+    now.duration_since(since) >= DISCOVERY
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,13 +153,19 @@ mod tests {
         Guid::new(GuidPrefix([1; 12]), EntityId::user_writer(1, false))
     };
     const HANDLE: u64 = 77;
+    const MATCHED: MatchedWriter =
+        MatchedWriter { guid: WRITER, ownership_strength: 3, lifespan: i64::MAX };
+
+    fn still_there() -> bool {
+        false
+    }
 
     fn nobody() -> MatchedWriters {
         MatchedWriters::default()
     }
 
     fn the_writer() -> MatchedWriters {
-        MatchedWriters { handles: vec![HANDLE], new: vec![(HANDLE, WRITER)] }
+        MatchedWriters { handles: vec![HANDLE], new: vec![(HANDLE, MATCHED)] }
     }
 
     fn later(start: Instant, milliseconds: u64) -> Instant {
@@ -124,12 +178,15 @@ mod tests {
         let mut gate = Gate::default();
         assert!(gate.must_ask(WRITER, start));
         gate.told(&nobody(), start);
-        assert_eq!(gate.verdict(WRITER, false, start), Verdict::Wait);
+        assert_eq!(gate.verdict(WRITER, false, false, still_there, start), Verdict::Wait);
         // Not again at once, but soon.
         assert!(!gate.must_ask(WRITER, start));
         assert!(gate.must_ask(WRITER, later(start, 1)));
         gate.told(&the_writer(), later(start, 1));
-        assert_eq!(gate.verdict(WRITER, false, later(start, 1)), Verdict::Deliver);
+        assert_eq!(
+            gate.verdict(WRITER, false, false, still_there, later(start, 1)),
+            Verdict::Deliver
+        );
         assert!(gate.knows(HANDLE));
         assert!(!gate.must_ask(WRITER, later(start, 50)));
         assert!(gate.must_ask(WRITER, later(start, 101)));
@@ -140,11 +197,11 @@ mod tests {
         let start = Instant::now() + 2 * PATIENCE;
         let mut gate = Gate::default();
         gate.told(&nobody(), start);
-        assert_eq!(gate.verdict(WRITER, false, start), Verdict::Wait);
+        assert_eq!(gate.verdict(WRITER, false, false, still_there, start), Verdict::Wait);
         let end = start + PATIENCE;
-        assert_eq!(gate.verdict(WRITER, false, end), Verdict::Drop);
+        assert_eq!(gate.verdict(WRITER, false, false, still_there, end), Verdict::Drop);
         gate.told(&the_writer(), end);
-        assert_eq!(gate.verdict(WRITER, false, end), Verdict::Deliver);
+        assert_eq!(gate.verdict(WRITER, false, false, still_there, end), Verdict::Deliver);
     }
 
     #[test]
@@ -152,9 +209,15 @@ mod tests {
         let start = Instant::now() + 2 * PATIENCE;
         let mut gate = Gate::default();
         gate.told(&nobody(), start);
-        assert_eq!(gate.verdict(WRITER, true, start), Verdict::Wait);
-        assert_eq!(gate.verdict(WRITER, true, start + PATIENCE_WHEN_FULL), Verdict::Drop);
-        assert_eq!(gate.verdict(WRITER, false, start + PATIENCE_WHEN_FULL), Verdict::Drop);
+        assert_eq!(gate.verdict(WRITER, true, false, still_there, start), Verdict::Wait);
+        assert_eq!(
+            gate.verdict(WRITER, true, false, still_there, start + PATIENCE_WHEN_FULL),
+            Verdict::Drop
+        );
+        assert_eq!(
+            gate.verdict(WRITER, false, false, still_there, start + PATIENCE_WHEN_FULL),
+            Verdict::Drop
+        );
     }
 
     #[test]
@@ -163,12 +226,33 @@ mod tests {
         let mut gate = Gate::default();
         gate.told(&the_writer(), start);
         gate.denied(WRITER, start);
-        assert_eq!(gate.verdict(WRITER, false, start), Verdict::Wait);
+        assert_eq!(gate.verdict(WRITER, false, false, still_there, start), Verdict::Wait);
         assert!(!gate.knows(HANDLE));
         // Told anew.
         gate.told(&the_writer(), start);
-        assert_eq!(gate.verdict(WRITER, false, start), Verdict::Deliver);
+        assert_eq!(gate.verdict(WRITER, false, false, still_there, start), Verdict::Deliver);
         gate.told(&nobody(), start);
-        assert_eq!(gate.verdict(WRITER, false, start), Verdict::Wait);
+        assert_eq!(gate.verdict(WRITER, false, false, still_there, start), Verdict::Wait);
+    }
+
+    #[test]
+    fn what_a_matched_writer_wrote_last_is_delivered_after_it_has_left() {
+        let start = Instant::now();
+        let mut gate = Gate::default();
+        gate.told(&the_writer(), start);
+        gate.told(&nobody(), start);
+        // Not matched any more, but there.
+        assert_eq!(gate.verdict(WRITER, false, false, still_there, start), Verdict::Wait);
+        let late = gate.verdict(WRITER, false, false, || true, start);
+        assert_eq!(late, Verdict::DeliverLate(MATCHED));
+        // One that never was matched is not.
+        let mut gate = Gate::default();
+        gate.told(&nobody(), start);
+        assert_eq!(gate.verdict(WRITER, false, false, || true, start), Verdict::Wait);
+        // Unless it would have been, had it lived longer.
+        let late = gate.verdict(WRITER, false, true, || true, start);
+        assert!(matches!(late, Verdict::DeliverLate(_)));
+        let late = gate.verdict(WRITER, false, true, || true, start + DISCOVERY);
+        assert_eq!(late, Verdict::Wait);
     }
 }

@@ -1,12 +1,13 @@
 //! Readers: what Cyclone gets to see of samples, in place where that is possible.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use dds_shm::TypeHash;
 use dds_shm::liveness::{BellBit, Node};
 use dds_shm::slots::{ExpectedType, OutsizeCache, OutsizeSample, Waitable};
 use dds_shm::transport::{ReaderConfig, ShmReader, ShmSample, TransportError};
@@ -15,7 +16,7 @@ use dds_shm::wire::qos::EndpointQos;
 
 use crate::abi::{self, EntityHandle, LoanedSample, Metadata, NATIVE, retcode};
 use crate::complaint::Complaints;
-use crate::cyclone::Cyclone;
+use crate::cyclone::{Cyclone, MatchedWriter};
 use crate::gate::{Gate, Verdict};
 use crate::instance::{Engine, Instance, meet};
 use crate::topic::Topic;
@@ -26,6 +27,10 @@ const MAX_HELD: usize = 64;
 /// Samples that wait for Cyclone, and their octets.
 const MAX_WAITING: usize = 4096;
 const MAX_WAITING_OCTETS: usize = 16 << 20;
+/// Writers whose types are remembered.
+const MAX_KIN: usize = 1024;
+/// Status info: the writer unregisters the instance.
+const UNREGISTERED: u32 = 2;
 /// Samples that are delivered before the next reader has its turn.
 const TURN: usize = 64;
 
@@ -136,6 +141,12 @@ impl LoanRef {
         unsafe { &(*self.0.as_ptr()).metadata }
     }
 
+    /// The sample is the last that its writer says of the instance.
+    fn mark_unregistered(&self) {
+        // SAFETY: there while this reference is, and not in Cyclone's hands yet.
+        unsafe { (*self.0.as_ptr()).metadata.statusinfo |= UNREGISTERED };
+    }
+
     fn as_raw(&self) -> *mut LoanedSample {
         self.0.as_ptr().cast()
     }
@@ -208,6 +219,16 @@ impl Reader {
         self.is_closed.load(Ordering::Acquire) && Arc::strong_count(&self.slots) == 1
     }
 
+    /// Takes what there is, for nobody: the writers are not to wait for a reader that is deleted.
+    pub(crate) fn discard(&self) {
+        // Not for ever: others want their turn, and it comes again.
+        for _ in 0..MAX_WAITING {
+            if self.take().is_none() {
+                break;
+            }
+        }
+    }
+
     fn take(&self) -> Option<Taken> {
         let reader = self.slots.lock();
         let (sample, outsize) = loop {
@@ -227,10 +248,11 @@ impl Reader {
                 Err(error) => self.complaints.tell("a large sample is lost", &error),
             }
         };
-        let (origin, header) = (sample.origin(), sample.header());
+        let source = Source { origin: sample.origin(), writer: sample.writer() };
+        let header = sample.header();
         let len = outsize.as_ref().map_or(sample.bytes().len(), OutsizeSample::len);
         let len = u32::try_from(len).unwrap_or(u32::MAX);
-        let metadata = metadata_of(header, len, origin, self.instance.id);
+        let metadata = metadata_of(header, len, source.origin, self.instance.id);
         // Cyclone writes to serialised samples while it looks at them.
         let in_place =
             metadata.cdr_identifier == NATIVE && sample.is_in_place() && sample.leaves_room();
@@ -240,7 +262,7 @@ impl Reader {
                 std::slice::from_raw_parts(outsize.ptr().as_ptr(), outsize.len())
             });
             let words = words_of(octets);
-            return Some(Taken { origin, metadata, place: Place::Copied(words) });
+            return Some(Taken { source, metadata, place: Place::Copied(words) });
         }
         let octets =
             outsize.as_ref().map_or(sample.bytes().as_ptr(), |outsize| outsize.ptr().as_ptr());
@@ -250,7 +272,7 @@ impl Reader {
         let sample = ManuallyDrop::new(sample);
         let sample =
             OwnedSample { sample, octets, len, _outsize: outsize, slots: Arc::clone(&self.slots) };
-        Some(Taken { origin, metadata, place: Place::InPlace(sample) })
+        Some(Taken { source, metadata, place: Place::InPlace(sample) })
     }
 }
 
@@ -273,10 +295,17 @@ enum Place {
     Copied(Box<[u64]>),
 }
 
+/// Who wrote a sample: as Cyclone knows it, and as it is entered in the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Source {
+    origin: Guid,
+    writer: Guid,
+}
+
 /// A sample on its way to Cyclone.
 #[derive(Debug)]
 struct Taken {
-    origin: Guid,
+    source: Source,
     metadata: Metadata,
     place: Place,
 }
@@ -308,7 +337,7 @@ impl Taken {
 /// A sample that waits for Cyclone.
 #[derive(Debug)]
 struct Waiting {
-    origin: Guid,
+    source: Source,
     loan: LoanRef,
 }
 
@@ -318,6 +347,17 @@ pub(crate) struct Delivery {
     gate: Gate,
     waiting: VecDeque<Waiting>,
     octets: usize,
+    /// What is known of the types of writers.
+    kin: HashMap<Guid, Kin>,
+}
+
+/// How a writer's type stands to the reader's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kin {
+    Same,
+    /// Another layout in memory.
+    Other,
+    Unknown,
 }
 
 /// What became of a delivery.
@@ -338,8 +378,7 @@ impl Delivery {
         let entity = reader.entity.load(Ordering::Acquire);
         if reader.is_closed.load(Ordering::Acquire) {
             self.waiting.clear();
-            // Nobody wants what is left; but its writers are not to wait for this reader.
-            while reader.take().is_some() {}
+            reader.discard();
             return None;
         }
         self.deliver_waiting(reader, cyclone, entity);
@@ -350,25 +389,22 @@ impl Delivery {
                 break;
             }
             let Some(taken) = reader.take() else { break };
-            let verdict = self.verdict(taken.origin, cyclone, entity);
-            let waits_for_turn = self.waiting.iter().any(|other| other.origin == taken.origin);
-            match verdict {
-                Verdict::Drop => {}
-                Verdict::Deliver if !waits_for_turn => {
-                    let origin = taken.origin;
-                    let loan = taken.into_loan();
-                    match self.store(reader, cyclone, entity, origin, &loan) {
-                        Stored::Done => {}
-                        Stored::Gone => return None,
-                        Stored::UnknownWriter | Stored::Rejected => {
-                            self.wait(Waiting { origin, loan })
-                        }
-                    }
-                }
-                Verdict::Deliver | Verdict::Wait => {
-                    let origin = taken.origin;
-                    self.wait(Waiting { origin, loan: taken.detach().into_loan() });
-                }
+            let source = taken.source;
+            let verdict = self.verdict(reader, source, cyclone, entity);
+            let has_turn = !self.waiting.iter().any(|other| other.source == source);
+            if verdict == Verdict::Drop {
+                continue;
+            }
+            // What comes late waits for the last one, which says that no more will come.
+            if matches!(verdict, Verdict::Wait | Verdict::DeliverLate(_)) || !has_turn {
+                self.wait(Waiting { source, loan: taken.detach().into_loan() });
+                continue;
+            }
+            let loan = taken.into_loan();
+            match self.store(reader, cyclone, entity, source, verdict, &loan) {
+                Stored::Done => {}
+                Stored::Gone => return None,
+                Stored::UnknownWriter | Stored::Rejected => self.wait(Waiting { source, loan }),
             }
         }
         (!self.waiting.is_empty()).then(Gate::look_again_in)
@@ -383,38 +419,74 @@ impl Delivery {
         self.waiting.push_back(waiting);
     }
 
-    fn verdict(&mut self, origin: Guid, cyclone: &Cyclone, entity: EntityHandle) -> Verdict {
+    fn verdict(
+        &mut self,
+        reader: &Reader,
+        Source { origin, writer }: Source,
+        cyclone: &Cyclone,
+        entity: EntityHandle,
+    ) -> Verdict {
         let now = Instant::now();
         if self.gate.must_ask(origin, now)
             && let Some(matched) = cyclone.matched_writers(entity, |handle| self.gate.knows(handle))
         {
             self.gate.told(&matched, now);
         }
+        let is_kin = self.kin(reader, writer) == Kin::Same;
         let is_full = self.is_full();
-        self.gate.verdict(origin, is_full, now)
+        let is_gone = || reader.slots.lock().handle().announced(writer).is_none();
+        self.gate.verdict(origin, is_full, is_kin, is_gone, now)
+    }
+
+    /// How the type of a writer stands to the reader's, by the hash that its segment has.
+    fn kin(&mut self, reader: &Reader, writer: Guid) -> Kin {
+        if let Some(kin) = self.kin.get(&writer) {
+            return *kin;
+        }
+        if self.kin.len() >= MAX_KIN {
+            self.kin.clear();
+        }
+        let announced = reader.slots.lock().handle().announced(writer);
+        let locator = announced.as_ref().and_then(|remote| remote.locator.as_ref());
+        let hash = locator.and_then(|locator| locator.segment.as_ref()?.type_hash);
+        let own = reader.topic.type_hash;
+        let kin = match hash {
+            Some(hash) if hash == own => Kin::Same,
+            Some(hash) if own != TypeHash::UNKNOWN && hash.scheme == own.scheme => Kin::Other,
+            _ => Kin::Unknown,
+        };
+        self.kin.insert(writer, kin);
+        kin
     }
 
     /// Looks who of those that wait has waited long enough.
     fn deliver_waiting(&mut self, reader: &Reader, cyclone: &Cyclone, entity: EntityHandle) {
-        let mut held_up: Vec<Guid> = Vec::new();
-        for waiting in std::mem::take(&mut self.waiting) {
+        let mut held_up: Vec<Source> = Vec::new();
+        let mut queue = std::mem::take(&mut self.waiting);
+        while let Some(waiting) = queue.pop_front() {
             self.octets -= waiting.loan.metadata().sample_size as usize;
-            let origin = waiting.origin;
-            let stays = !held_up.contains(&origin)
-                && match self.verdict(origin, cyclone, entity) {
-                    Verdict::Drop => false,
-                    Verdict::Wait => true,
-                    Verdict::Deliver => {
-                        match self.store(reader, cyclone, entity, origin, &waiting.loan) {
-                            Stored::Done | Stored::Gone => false,
-                            Stored::UnknownWriter | Stored::Rejected => true,
-                        }
+            let source = waiting.source;
+            if held_up.contains(&source) {
+                self.wait(waiting);
+                continue;
+            }
+            let stays = match self.verdict(reader, source, cyclone, entity) {
+                Verdict::Drop => false,
+                Verdict::Wait => true,
+                verdict => {
+                    let is_last = || !queue.iter().any(|other| other.source == source);
+                    if matches!(verdict, Verdict::DeliverLate(_)) && is_last() {
+                        // Cyclone makes up a writer for it, which nobody else will ever end.
+                        waiting.loan.mark_unregistered();
                     }
-                };
-            if stays || held_up.contains(&origin) {
-                if !held_up.contains(&origin) {
-                    held_up.push(origin);
+                    matches!(
+                        self.store(reader, cyclone, entity, source, verdict, &waiting.loan),
+                        Stored::UnknownWriter | Stored::Rejected
+                    )
                 }
+            };
+            if stays {
+                held_up.push(source);
                 self.wait(waiting);
             }
         }
@@ -425,28 +497,52 @@ impl Delivery {
         reader: &Reader,
         cyclone: &Cyclone,
         entity: EntityHandle,
-        origin: Guid,
+        source: Source,
+        verdict: Verdict,
         loan: &LoanRef,
     ) -> Stored {
         let metadata = loan.metadata();
         let topic = &reader.topic;
         if metadata.cdr_identifier == NATIVE
-            && (!topic.is_raw() || metadata.sample_size != topic.size)
+            && (!topic.is_raw()
+                || metadata.sample_size != topic.size
+                || self.kin.get(&source.writer) == Some(&Kin::Other))
         {
             let (size, expected) = (metadata.sample_size, topic.size);
             reader.complaints.tell(
                 "a sample was dropped",
                 &format!(
-                    "{size} octets as in the writer's memory are no {} ({expected} octets)",
+                    "{size} octets as in the writer's memory are no {} ({expected} octets) here",
                     topic.type_name
                 ),
             );
             return Stored::Done;
         }
-        // SAFETY: a loan with a reference that lasts longer than this call. No lock is held.
-        match unsafe { (cyclone.dds_reader_store_loaned_sample)(entity, loan.as_raw()) } {
+        let sample = loan.as_raw();
+        // No lock is held.
+        let stored =
+            if let Verdict::DeliverLate(MatchedWriter { ownership_strength, lifespan, .. }) =
+                verdict
+            {
+                // Cyclone makes up a writer for it, which nobody will ever end.
+                loan.mark_unregistered();
+                // SAFETY: a loan with a reference that lasts longer than this call.
+                unsafe {
+                    (cyclone.dds_reader_store_loaned_sample_wr_metadata)(
+                        entity,
+                        sample,
+                        ownership_strength,
+                        true,
+                        lifespan,
+                    )
+                }
+            } else {
+                // SAFETY: as above.
+                unsafe { (cyclone.dds_reader_store_loaned_sample)(entity, sample) }
+            };
+        match stored {
             retcode::NOT_FOUND => {
-                self.gate.denied(origin, Instant::now());
+                self.gate.denied(source.origin, Instant::now());
                 Stored::UnknownWriter
             }
             retcode::ALREADY_DELETED | retcode::BAD_PARAMETER => Stored::Gone,

@@ -18,6 +18,8 @@ use crate::reader::{Delivery, Reader};
 
 /// How long the thread sleeps when nothing is to be looked at again.
 const LONG: Duration = Duration::from_secs(3600);
+/// How often readers are looked after that are deleted and not over.
+const LINGER: Duration = Duration::from_millis(20);
 
 /// The thread, once there is something to wait for.
 #[derive(Debug)]
@@ -106,6 +108,26 @@ impl Receiver {
         {
             tracing::error!("the receive thread panicked");
         }
+        let mut left = std::mem::take(&mut self.desk.state().readers);
+        left.retain(|reader| !reader.is_over());
+        if !left.is_empty() {
+            linger(left);
+        }
+    }
+}
+
+/// Looks after readers whose samples the application still has, although it has deleted everything else:
+/// their writers are not to wait for them.
+fn linger(mut readers: Vec<Arc<Reader>>) {
+    let lingering = spawn_quiet("dds-shm-linger".to_owned(), move || {
+        while !readers.is_empty() {
+            thread::sleep(LINGER);
+            readers.iter().for_each(|reader| reader.discard());
+            readers.retain(|reader| !reader.is_over());
+        }
+    });
+    if let Err(error) = lingering {
+        tracing::error!("writers may wait for a reader that was deleted: {error}");
     }
 }
 

@@ -3,6 +3,7 @@
 use dds_shm::TypeHash;
 
 use crate::abi::props;
+use crate::type_description::Description;
 use crate::type_layout::TypeLayout;
 
 /// What Cyclone says of a topic and its type.
@@ -13,7 +14,8 @@ pub(crate) struct Topic {
     pub(crate) properties: u64,
     /// `sizeof` of the type in C.
     pub(crate) size: u32,
-    /// Hash of its layout in memory, if its samples are written so and the layout is known.
+    /// Hash of its layout in memory, if its samples are written so and the layout is known; else the one
+    /// of XTypes, if that is known.
     pub(crate) type_hash: TypeHash,
     pub(crate) layout: String,
 }
@@ -24,16 +26,20 @@ impl Topic {
         type_name: &str,
         properties: u64,
         size: u32,
-        mapping: Option<&[u8]>,
+        description: Option<&Description>,
     ) -> Self {
         let is_raw = properties & props::IS_MEMCPY_SAFE != 0;
-        let layout =
-            mapping.filter(|_| is_raw).and_then(|mapping| TypeLayout::of(mapping, type_name, size));
+        let layout = description
+            .filter(|_| is_raw)
+            .and_then(|known| TypeLayout::of(&known.type_mapping, type_name, size));
         if is_raw && layout.is_none() {
-            tracing::info!(topic = name, type_name, "no type hash: the layout is not described");
+            tracing::info!(topic = name, type_name, "the layout of the type is not described");
         }
-        let (layout, type_hash) = layout
-            .map_or((String::new(), TypeHash::UNKNOWN), |layout| (layout.string, layout.hash));
+        let (layout, type_hash) = match (layout, description) {
+            (Some(layout), _) => (layout.string, layout.hash),
+            (None, Some(known)) => (String::new(), xtypes_complete(known.equivalence_hash)),
+            (None, None) => (String::new(), TypeHash::UNKNOWN),
+        };
         let (name, type_name) = (name.to_owned(), type_name.to_owned());
         Self { name, type_name, properties, size, type_hash, layout }
     }
@@ -51,4 +57,12 @@ impl Topic {
     pub(crate) fn is_raw(&self) -> bool {
         self.properties & props::IS_MEMCPY_SAFE != 0
     }
+}
+
+/// XTypes' hash of a complete type, as scheme 3 has it.
+fn xtypes_complete(equivalence_hash: [u8; 14]) -> TypeHash {
+    let mut digest = [0; 16];
+    digest[0] = 0xf2;
+    digest[1..15].copy_from_slice(&equivalence_hash);
+    TypeHash { scheme: TypeHash::XTYPES_COMPLETE, digest }
 }

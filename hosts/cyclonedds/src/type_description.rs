@@ -24,7 +24,9 @@ const MANY: u32 = 1 << 20;
 struct TypeRecord {
     /// The discriminator of the type's identifier.
     identifier: u8,
-    rest_of_identifier: [u8; 47],
+    padding: [u8; 7],
+    equivalence_hash: [u8; 14],
+    rest_of_identifier: [u8; 26],
     kind: u32,
     rest_of_type: [u8; 380],
     domain: *mut c_void,
@@ -72,12 +74,21 @@ const _: () = assert!(
         && size_of::<Serialized>() == 16
 );
 
+/// What is known of a type.
+#[derive(Debug)]
+pub(crate) struct Description {
+    /// XTypes EquivalenceHash of the complete type.
+    pub(crate) equivalence_hash: [u8; 14],
+    /// Its serialised TypeMapping.
+    pub(crate) type_mapping: Vec<u8>,
+}
+
 impl Cyclone {
-    /// The serialised TypeMapping of a type; `None` if there is none, or it cannot be had.
+    /// What is known of a type; `None` if that is nothing.
     ///
     /// # Safety
     /// `definition` is null, or a type of this library's.
-    pub(crate) unsafe fn type_mapping(&self, definition: *const Type) -> Option<Vec<u8>> {
+    pub(crate) unsafe fn describe(&self, definition: *const Type) -> Option<Description> {
         let (from_type, free) =
             (self.ddsi_topic_descriptor_from_type?, self.ddsi_topic_descriptor_fini?);
         // SAFETY: as the caller promises, it is one of Cyclone's records, which is larger than this.
@@ -108,6 +119,7 @@ impl Cyclone {
         };
         // SAFETY: made by the call above, and not used again.
         unsafe { free(descriptor) };
-        mapping
+        let equivalence_hash = record.equivalence_hash;
+        Some(Description { equivalence_hash, type_mapping: mapping? })
     }
 }
