@@ -9,9 +9,10 @@
 mod support;
 mod transport_support;
 
+use dds_shm::discovery::Registry;
 use dds_shm::slots::ExpectedType;
-use dds_shm::transport::{ReaderConfig, WriterConfig};
-use dds_shm::wire::Guid;
+use dds_shm::transport::{EmbeddedParticipant, ReaderConfig, ShmTransport, WriterConfig};
+use dds_shm::wire::{Guid, GuidPrefix};
 use dds_shm::{SampleInfo, TypeHash};
 use transport_support::*;
 
@@ -66,4 +67,28 @@ fn a_loan_can_be_asked_for_without_waiting() {
     assert!(!sample.leaves_room() && !second.leaves_room());
     drop(sample);
     assert!(writer.try_loan().unwrap().is_some());
+}
+
+/// A host that meets others in the registry alone.
+fn in_registry(rig: &Rig, number: u8) -> EmbeddedParticipant {
+    let node = rig.home.node();
+    let registry = Registry::open(&node, "a domain of exchange").unwrap();
+    let transport = ShmTransport::builder(0, GuidPrefix([number; 12])).node(node).build().unwrap();
+    EmbeddedParticipant::over(registry, transport).unwrap()
+}
+
+#[test]
+fn what_a_writer_wrote_before_it_left_is_taken_whatever_the_registry_says_first() {
+    let rig = Rig::new();
+    let (one, other) = (in_registry(&rig, 1), in_registry(&rig, 2));
+    for _ in 0..50 {
+        let reader = other.create_reader(reader_of::<Count>(keep_all())).unwrap();
+        let writer = one.create_writer(writer_of::<Count>(keep_all())).unwrap();
+        assert_eq!(writer.wait_for_readers(1, LONG), 1);
+        for number in 1..=200 {
+            writer.write(&count(number), &SampleInfo::default()).unwrap().unwrap();
+        }
+        drop(writer);
+        assert!(next_numbers(&reader, 200).into_iter().eq(1..=200));
+    }
 }

@@ -64,7 +64,7 @@ pub(crate) struct Registration {
     guid: Guid,
     transport: Weak<Inner>,
     stamp: ProcessStamp,
-    /// Withdrawn first: others are not to be told of what is not there.
+    /// Withdrawn while the segment is still there: others are not to be told of what is not there.
     pub(crate) announcement: Option<Arc<Announcement>>,
 }
 
@@ -75,10 +75,12 @@ impl Drop for Registration {
             std::mem::forget(self.announcement.take());
             return;
         }
-        self.announcement = None;
+        // First here: a registry that sees nobody of the topic any more says that they are gone, and a
+        // writer would disconnect readers that have not taken everything yet.
         if let Some(inner) = self.transport.upgrade() {
             inner.remove(self.guid);
         }
+        self.announcement = None;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::abi::{
     EntityHandle, FEATURES, LoanedSample, NodeIdentifier, Psmx, PsmxEndpoint, PsmxEndpointOps,
@@ -14,6 +14,7 @@ use crate::log;
 use crate::options::Options;
 use crate::qos::check;
 use crate::reader::Reader;
+use crate::receiver::Receiver;
 use crate::topic::Topic;
 use crate::writer::{Writer, loan_of};
 
@@ -36,6 +37,8 @@ struct Endpoint {
     abi: PsmxEndpoint,
     instance: Arc<Instance>,
     role: Role,
+    /// The thread of this reader alone, if the options give it one.
+    receiver: OnceLock<Receiver>,
 }
 
 enum Role {
@@ -268,7 +271,8 @@ unsafe extern "C" fn create_endpoint(
             }
         };
         let instance = Arc::clone(instance);
-        let endpoint = Endpoint { abi: PsmxEndpoint::new(ENDPOINT_OPS), instance, role };
+        let (abi, receiver) = (PsmxEndpoint::new(ENDPOINT_OPS), OnceLock::new());
+        let endpoint = Endpoint { abi, instance, role, receiver };
         Box::into_raw(Box::new(endpoint)).cast()
     })
 }
@@ -280,7 +284,10 @@ unsafe extern "C" fn delete_endpoint(endpoint: *mut PsmxEndpoint) -> ReturnCode 
         match &endpoint.role {
             Role::Writer(writer) => writer.close(),
             Role::Reader(reader) => {
-                if let Some(engine) = endpoint.instance.engine() {
+                if let Some(receiver) = endpoint.receiver.get() {
+                    receiver.remove(reader);
+                    receiver.stop();
+                } else if let Some(engine) = endpoint.instance.engine() {
                     engine.receiver.remove(reader);
                 }
             }
@@ -321,14 +328,19 @@ unsafe extern "C" fn on_data_available(
 ) -> ReturnCode {
     guarded("starting a reader", retcode::ERROR, || {
         // SAFETY: Cyclone passes what it got.
-        let Endpoint { instance, role: Role::Reader(reader), .. } =
+        let Endpoint { instance, role: Role::Reader(reader), receiver, .. } =
             (unsafe { endpoint_of(endpoint) })
         else {
             return retcode::BAD_PARAMETER;
         };
         let Some(engine) = instance.engine() else { return retcode::ERROR };
         reader.open(entity);
-        match engine.receiver.add(Arc::clone(reader), instance) {
+        let receiver = if instance.options.thread_per_reader {
+            receiver.get_or_init(|| engine.new_receiver())
+        } else {
+            &engine.receiver
+        };
+        match receiver.add(Arc::clone(reader), instance) {
             Ok(()) => retcode::OK,
             Err(error) => {
                 tracing::error!("no thread for the readers: {error}");

@@ -92,6 +92,11 @@ impl Instance {
 }
 
 impl Engine {
+    /// A thread for readers; it starts with the first of them.
+    pub(crate) fn new_receiver(&self) -> Receiver {
+        Receiver::new(Arc::clone(self.participant.transport().node()))
+    }
+
     fn start(caller: *const c_void, id: u32, options: &Options) -> Result<Self, Unusable> {
         let cyclone = Cyclone::of(caller)?;
         let dir = match &options.runtime_dir {

@@ -524,8 +524,6 @@ impl Delivery {
             if let Verdict::DeliverLate(MatchedWriter { ownership_strength, lifespan, .. }) =
                 verdict
             {
-                // Cyclone makes up a writer for it, which nobody will ever end.
-                loan.mark_unregistered();
                 // SAFETY: a loan with a reference that lasts longer than this call.
                 unsafe {
                     (cyclone.dds_reader_store_loaned_sample_wr_metadata)(
@@ -540,6 +538,9 @@ impl Delivery {
                 // SAFETY: as above.
                 unsafe { (cyclone.dds_reader_store_loaned_sample)(entity, sample) }
             };
+        if stored != retcode::OK {
+            tracing::debug!(stored, ?source, ?verdict, "a sample was not stored");
+        }
         match stored {
             retcode::NOT_FOUND => {
                 self.gate.denied(source.origin, Instant::now());
