@@ -107,13 +107,17 @@ struct Guess {
 const NOTHING: Guess =
     Guess { seq: 0, wanted: false, head: 0, hold: 0, cursor: 0, reading: 0, other: 0 };
 
-const GUESSES: [Guess; 6] = [
+const GUESSES: [Guess; 9] = [
     NOTHING,
     Guess { head: 40, cursor: 60, ..NOTHING },
     Guess { hold: 63, ..NOTHING },
     Guess { hold: 63, head: 40, cursor: 60, ..NOTHING },
     Guess { seq: 39, head: 50, reading: 62, other: 1, ..NOTHING },
     Guess { wanted: true, head: 40, ..NOTHING },
+    // Disconnected, in each epoch that there is.
+    Guess { other: 0x102, ..NOTHING },
+    Guess { other: 0x202, ..NOTHING },
+    Guess { other: 0x302, ..NOTHING },
 ];
 
 /// Answers what is not in the log by a guess, and notes how the operation goes on.

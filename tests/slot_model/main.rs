@@ -60,7 +60,8 @@ fn nothing_breaks_in_the_small_configurations() {
 
 #[test]
 fn what_is_taken_for_one_state_is_one() {
-    let few = ["overwriting", "blocking, lease", "blocking, late join", "owner dies, mixed"];
+    let few =
+        ["overwriting", "blocking, lease and return", "blocking, late join", "owner dies, mixed"];
     let configs = SMALL.iter().filter(|config| is_full() || few.contains(&config.name));
     all_hold(&configs.copied().collect::<Vec<_>>(), true);
 }

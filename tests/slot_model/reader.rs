@@ -173,6 +173,10 @@ impl ReaderProgram {
             }
             ReaderOp::Rejoin => {
                 let Some(core) = &mut local.core else { return Event::Quiet };
+                // It looks whether it is served before anything else.
+                if let Err(why @ NotServed::Evicted) = core.check_served(words) {
+                    return turned_away(local, why);
+                }
                 match core.rejoin(words) {
                     Ok(true) => local.phase = Phase::Served,
                     Ok(false) => local.phase = Phase::Asked,
