@@ -334,3 +334,30 @@ fn a_flink_that_leads_astray_is_an_error() {
     assert!(Path::new(&flink).exists());
     assert_eq!(support::remains(&home.dir, node.id()).len(), 2);
 }
+
+#[test]
+fn samples_come_in_order_however_fast_they_are_published() {
+    const COUNT: u64 = 20_000;
+    let home = Home::new();
+    let node = home.node();
+    let options = options().slots(200).flow(FlowPolicy::keep_all(SOON));
+    let owner = PosixSlotAllocator::create(&node, &options).unwrap();
+    let consumer = PosixSlotAllocator::attach(&node, owner.flink_path(), None).unwrap();
+    for side in [&owner, &consumer] {
+        side.add_reader_as(index()).unwrap();
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..COUNT).for_each(|_| publish(&owner, b"x")));
+        let mut last = 0;
+        while last < COUNT {
+            let seen = consumer.generation();
+            let Some(handle) = consumer.next_unread_slot(index()).unwrap() else {
+                consumer.wait(seen, SOON);
+                continue;
+            };
+            assert_eq!(handle.seq(), Some(last + 1));
+            consumer.mark_read(handle, index()).unwrap();
+            last += 1;
+        }
+    });
+}

@@ -85,9 +85,14 @@ impl Reader {
             return Err(self.not_waited_for());
         }
         let Some(seen) = self.slots.get(slot.get()).copied() else { return Ok(None) };
-        let stamp = Stamp::of(memory.load(Zds2Word::Stamp(slot), Ordering::Acquire));
+        let look = || Stamp::of(memory.load(Zds2Word::Stamp(slot), Ordering::Acquire));
+        let stamp = look();
         // After the stamp: an owner of ours sets the mask to 0 before it.
         let marked = self.has_bit(memory, slot);
+        if look() != stamp {
+            // The mask may be the next sample's, and what was marked would seem not to be.
+            return Ok(None);
+        }
         let capacity = memory.geometry().slot_capacity;
         if stamp.size > capacity {
             let (slot, size) = (slot.get(), stamp.size);
@@ -122,12 +127,18 @@ impl Reader {
     /// As [`look`](Self::look).
     pub(super) fn next(&mut self, memory: &Zds2Memory) -> Result<Option<Unread>, SlotError> {
         let mut next: Option<Unread> = None;
-        for slot in (0..memory.geometry().slot_count).map(SlotIndex) {
-            if let Some(unread) = self.look(memory, slot)?
-                && next.is_none_or(|next| unread.seq < next.seq)
-            {
-                next = Some(unread);
+        let mut end = memory.geometry().slot_count;
+        // Numbers are given out in order: who sees one sees every sample before it. So slots that were
+        // looked at before the sample that was found are looked at again.
+        for _ in 0..2 {
+            for slot in (0..end).map(SlotIndex) {
+                if let Some(unread) = self.look(memory, slot)?
+                    && next.is_none_or(|next| unread.seq < next.seq)
+                {
+                    next = Some(unread);
+                }
             }
+            end = next.map_or(0, |next| next.slot.0);
         }
         Ok(next)
     }
