@@ -396,7 +396,8 @@ impl SlotBackend for Backend {
     fn read_slot(&self, handle: SlotHandle) -> Result<(SampleHeader, Vec<u8>), SlotError> {
         let seq = self.sample_seq(handle)?;
         let memory = self.memory()?;
-        let holds = |order| memory.load(SlotWord::Seq(handle.slot), order) == seq;
+        // (Who made the handle has seen the number without claim, and so the payload.)
+        let holds = |order| memory.holds(handle.slot, seq, order);
         if !holds(Ordering::Acquire) {
             return Err(handle.stale());
         }

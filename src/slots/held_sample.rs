@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::memory::SegmentMemory;
 use super::reader::Looked;
-use super::{SampleHeader, SlotError, SlotReader, SlotWord};
+use super::{SampleHeader, SlotError, SlotReader};
 use crate::sync::{Ordering, Words};
 
 /// What a sample keeps its reader by.
@@ -129,7 +129,7 @@ impl<R: ReaderRef> HeldSample<R> {
         let memory = unsafe { &*self.protected.memory };
         memory.copy_payload(looked.slot, into);
         memory.fence(Ordering::Acquire);
-        if memory.load(SlotWord::Seq(looked.slot), Ordering::Relaxed) == looked.seq {
+        if memory.holds(looked.slot, looked.seq, Ordering::Relaxed) {
             Ok(())
         } else {
             Err(SlotError::StaleHandle { slot: looked.slot.get(), seq: looked.seq })

@@ -115,3 +115,41 @@ impl HasBackend for InMemorySlotAllocator {
         &self.backend
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::{CLAIM, FlowPolicy, SampleInfo};
+    use super::*;
+    use crate::types::TypeHash;
+
+    #[test]
+    fn a_sample_that_its_owner_asks_for_can_be_copied_all_the_same() {
+        let options = SegmentOptions::new("T", "U", TypeHash::of_layout("u32"), 4)
+            .flow(FlowPolicy::best_effort());
+        let segment = InMemorySlotAllocator::create(&options).unwrap();
+        let best_effort = ReaderOptions { reliable: false, ..ReaderOptions::default() };
+        let reader = segment.open_reader(best_effort).unwrap();
+        let by_handles = segment.add_reader(&best_effort).unwrap();
+        segment.writer().unwrap().write(&[7; 4], &SampleInfo::default()).unwrap();
+        let sample = reader.take().unwrap().unwrap();
+        let handle = segment.next_unread_slot(by_handles).unwrap().unwrap();
+        let memory = &segment.backend.attached.as_ref().unwrap().memory;
+        let set = |seq| memory.store(SlotWord::Seq(handle.slot), seq, Ordering::Relaxed);
+        let mut copy = Vec::new();
+        for seq in [1, 1 | CLAIM] {
+            set(seq);
+            sample.copy_checked(&mut copy).unwrap();
+            assert_eq!(
+                (&copy[..], segment.read_slot(handle).unwrap().1),
+                (&[7; 4][..], vec![7; 4])
+            );
+        }
+        for seq in [0, 2, 2 | CLAIM] {
+            set(seq);
+            assert!(matches!(sample.copy_checked(&mut copy), Err(SlotError::StaleHandle { .. })));
+            assert!(matches!(segment.read_slot(handle), Err(SlotError::StaleHandle { .. })));
+        }
+    }
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::geometry::{SLOT_HEADER, ctl, dat};
 use super::identity_words::{IdentityWord, IdentityWords, publish_identity};
 use super::reader_entry::ReaderEntry;
-use super::{Geometry, Identity, ReaderIndex, SampleHeader, SlotIndex, SlotWord};
+use super::{CLAIM, Geometry, Identity, ReaderIndex, SampleHeader, SlotIndex, SlotWord};
 use crate::liveness::doorbell::FutexWords;
 use crate::shm::futex::{self, FutexWait};
 use crate::shm::{self, Memory};
@@ -177,6 +177,12 @@ impl SegmentMemory {
         if !rest.is_empty() {
             rest.copy_from_slice(&word(last)[..rest.len()]);
         }
+    }
+
+    /// Whether `slot` holds sample `seq`, also while its owner asks who uses it: nothing of it is rewritten
+    /// before the number becomes 0.
+    pub(crate) fn holds(&self, slot: SlotIndex, seq: u64, order: Ordering) -> bool {
+        self.load(SlotWord::Seq(slot), order) & !CLAIM == seq
     }
 
     /// Asks for the first lines of a slot as the owner's own, before they are written.
