@@ -48,7 +48,7 @@ enum Role {
 
 /// Makes an instance of the plugin: what Cyclone DDS looks for in a library of type `dds_shm`.
 ///
-/// It leads on to [`create`], and takes along from where it was called.
+/// It leads on to `create`, and takes along from where it was called.
 ///
 /// # Safety
 /// For Cyclone DDS 11 alone.
