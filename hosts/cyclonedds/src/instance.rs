@@ -121,11 +121,21 @@ impl Engine {
 
 /// Waits until peers that are there already can be reached: what is written to a reader that Cyclone has
 /// matched is then never too early for it. Who is not there in time, comes later.
-pub(crate) fn meet<T>(peers: impl IntoIterator<Item = T>, reach: impl Fn(&T) -> Reachability) {
+pub(crate) fn meet<T>(
+    topic: &str,
+    peers: impl IntoIterator<Item = T>,
+    reach: impl Fn(&T) -> Reachability,
+) {
     let until = Instant::now() + MEET_WITHIN;
     for peer in peers {
         while is_on_its_way(&reach(&peer)) && Instant::now() < until {
             std::thread::sleep(LOOK_EVERY);
+        }
+        // Whoever does not match is no concern of anybody.
+        if let Reachability::Network(reason) = reach(&peer)
+            && !matches!(reason, NetworkReason::Unknown | NetworkReason::Mismatch(_))
+        {
+            tracing::warn!("a peer of topic {topic} cannot be reached yet: {reason}");
         }
     }
 }

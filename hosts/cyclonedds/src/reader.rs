@@ -191,7 +191,7 @@ impl Reader {
         };
         let reader = engine.participant.create_reader(config)?;
         let writers = engine.participant.directory().publications(&topic.name);
-        meet(writers, |writer| reader.reachability(writer.data.guid));
+        meet(&topic.name, writers, |writer| reader.reachability(writer.data.guid));
         Ok(Arc::new(Self {
             complaints: Complaints::new(&topic.name),
             topic,

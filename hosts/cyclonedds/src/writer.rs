@@ -109,7 +109,7 @@ impl Writer {
             let writer = engine.participant.create_writer(config)?;
             let directory = engine.participant.directory();
             let readers = directory.subscriptions(&self.topic.name);
-            meet(readers, |reader| writer.reachability(reader.data.guid));
+            meet(&self.topic.name, readers, |reader| writer.reachability(reader.data.guid));
             #[expect(clippy::arc_with_non_send_sync, reason = "used under the lock alone")]
             let writer = Arc::new(writer);
             state.segment = Some(Segment { writer, origin: None, outsize: Outsize::default() });
