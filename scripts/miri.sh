@@ -19,8 +19,8 @@ run() { # run TARGET [ARGUMENT...]: TARGET is --lib or --test=NAME
 run --lib types::tests slots::owner_cell slots::zds2::layout
 run --test=slot_conformance in_memory::a_reader_that in_memory::two_loans in_memory::typed in_memory::the_payload
 if [ "${1:-}" != short ]; then
-    run --lib types:: wire:: discovery::shm_locator discovery::locator discovery::re discovery::user_data \
-        discovery::lease slots:: sync:: transport::switch transport::stable_vec transport::event shm::memory
+    run --lib types:: wire:: discovery::shm_locator discovery::locator discovery::registry_file \
+        discovery::reassembly discovery::reliable discovery::remote discovery::user_data discovery::lease slots:: sync:: transport::switch transport::stable_vec transport::event shm::memory
     run --test=slot_conformance in_memory::
     run --test=slot_torn_reads of_a_segment_on_the_heap_sees
     run --test=flat_struct
