@@ -79,7 +79,7 @@ struct Application {
     flags: &'static [&'static str],
 }
 
-const APPLICATIONS: [Application; 2] = [
+const APPLICATIONS: [Application; 3] = [
     Application { name: "app", sources: &["app.c", "kinds.c"], types: "types", flags: &[] },
     Application {
         name: "evolved-app",
@@ -87,6 +87,7 @@ const APPLICATIONS: [Application; 2] = [
         types: "types",
         flags: &["-DEVOLVED"],
     },
+    Application { name: "measure", sources: &["measure.c"], types: "sizes", flags: &[] },
 ];
 
 /// The folder of our applications, and of the programs of Cyclone DDS.

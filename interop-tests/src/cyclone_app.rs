@@ -150,15 +150,13 @@ impl CycloneOptions {
     }
 }
 
-/// Where cargo puts the plugin, which this package depends on.
+/// Where cargo puts the plugin, which this package depends on: beside tests, and in `deps` for programs.
 fn plugin_library() -> PathBuf {
     let executable = std::env::current_exe().expect("the path of this program");
+    let folder = executable.parent().expect("a folder");
     let name = "libpsmx_dds_shm.so";
-    let folders = || executable.ancestors().skip(1).take(2);
-    folders()
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
-        .unwrap_or_else(|| PathBuf::from(name))
+    let places = [folder.join("deps").join(name), folder.join(name)];
+    places.into_iter().find(|path| path.is_file()).unwrap_or_else(|| PathBuf::from(name))
 }
 
 /// A C application of Cyclone DDS that obeys the commands of `cyclone/app/app.c`. Killed when dropped.
