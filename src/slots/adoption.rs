@@ -232,17 +232,13 @@ fn adopted_core(
     let state = memory.load(SlotWord::OwnerState, Ordering::Acquire);
     let epoch = (state >> 8) as u32 + 1;
     let starting = tagged(epoch.into(), OwnerState::Starting as u8);
-    let fresh = OwnerCore::new(
-        geometry.slot_count,
-        geometry.reader_capacity as usize,
-        identity.history_depth as usize,
-    );
+    let fresh = options.owner_core(&geometry);
     memory.store(SlotWord::OwnerState, starting, Ordering::Release);
     let core = OwnerCore::adopt(
         memory,
         fresh,
         |slot| memory.load_header(slot).key_hash,
-        |reader| memory.load_entry(reader).reliable && options.flow.waits_for_readers,
+        |reader| memory.load_entry(reader).reliable && options.readers_hold_up(),
     )
     // Closed, it is to stay so for who has not read to its end.
     .inspect_err(|_| memory.store(SlotWord::OwnerState, state, Ordering::Release))?;

@@ -111,8 +111,12 @@ impl History {
         }
     }
 
-    /// Lets go of an instance that nobody will ask for again.
+    /// Lets go of an instance that nobody will ask for again. Not of what is kept until it is read: readers
+    /// are yet to learn how the instance ended.
     pub(crate) fn forget(&mut self, key: &InstanceKey) {
+        if self.until_read {
+            return;
+        }
         for slot in self.instances.remove(key).into_iter().flatten() {
             self.kept[slot.get()] = false;
         }

@@ -8,8 +8,8 @@ use super::owner::tagged;
 use super::segment_owner::{Beginning, SegmentOwner};
 use super::slot_reader::Attached;
 use super::{
-    FormatError, Identity, OwnerCore, OwnerState, ReaderIndex, ReaderOptions, SegmentOptions,
-    SlotBackend, SlotError, SlotReader, SlotWord, SlotWriter,
+    FormatError, Identity, OwnerState, ReaderIndex, ReaderOptions, SegmentOptions, SlotBackend,
+    SlotError, SlotReader, SlotWord, SlotWriter,
 };
 use crate::shm::Memory;
 use crate::sync::{Ordering, Words};
@@ -43,14 +43,7 @@ impl InMemorySlotAllocator {
             geometry,
         );
         let memory = Arc::new(memory.ok_or(FormatError::Geometry { geometry })?);
-        let mut core = OwnerCore::new(
-            geometry.slot_count,
-            geometry.reader_capacity as usize,
-            options.history_depth() as usize,
-        );
-        if let Some(depth) = options.keep_until_read {
-            core.keep_until_read(depth as usize);
-        }
+        let core = options.owner_core(&geometry);
         let beginning = Beginning { core, last_sn: 0, epoch: 0 };
         memory.store_owner(0, options.guid);
         let alive = tagged(0, OwnerState::Alive as u8);
@@ -151,5 +144,39 @@ mod tests {
             assert!(matches!(sample.copy_checked(&mut copy), Err(SlotError::StaleHandle { .. })));
             assert!(matches!(segment.read_slot(handle), Err(SlotError::StaleHandle { .. })));
         }
+    }
+
+    #[test]
+    fn the_end_of_an_instance_is_kept_until_it_is_read() {
+        let options = SegmentOptions::new("T", "U", TypeHash::of_layout("u32"), 4)
+            .flow(FlowPolicy::keep_last(std::time::Duration::from_millis(1)))
+            .keep_until_read(1)
+            .slots(3);
+        let segment = InMemorySlotAllocator::create(&options).unwrap();
+        let reader = segment.open_reader(ReaderOptions::default()).unwrap();
+        let writer = segment.writer().unwrap();
+        let write = |instance, status_info| {
+            let info = SampleInfo { key_hash: [instance; 16], status_info, ..Default::default() };
+            writer.write(&[instance; 4], &info)
+        };
+        for (instance, status_info) in [(1, 0), (2, 0), (1, 3), (3, 0)] {
+            write(instance, status_info).unwrap();
+        }
+        assert!(matches!(write(4, 0), Err(SlotError::Timeout { .. })));
+        let taken = std::iter::from_fn(|| {
+            loop {
+                let before = reader.losses();
+                match reader.take().unwrap() {
+                    Some(sample) => {
+                        let header = sample.header();
+                        break Some((header.key_hash[0], header.status_info));
+                    }
+                    None if reader.losses() == before => break None,
+                    None => {}
+                }
+            }
+        });
+        assert!(taken.eq([(2, 0), (1, 3), (3, 0)]));
+        write(4, 0).unwrap();
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::geometry::MAX_STRINGS;
-use super::{Geometry, Identity, Incarnation, MAX_READERS, SegmentFlags, SlotError};
+use super::{Geometry, Identity, Incarnation, MAX_READERS, OwnerCore, SegmentFlags, SlotError};
 use crate::types::{FlatStruct, SegmentFormat, TypeHash};
 
 /// How a writer treats readers that are behind, as its QoS says.
@@ -284,6 +284,24 @@ impl SegmentOptions {
     pub fn format(mut self, format: SegmentFormat) -> Self {
         self.format = format;
         self
+    }
+
+    /// Whether a RELIABLE reader may hold the writer up: it is waited for, or given time, or samples are
+    /// kept until it has read them.
+    pub(crate) fn readers_hold_up(&self) -> bool {
+        self.flow.waits_for_readers
+            || !self.flow.patience.is_zero()
+            || self.keep_until_read.is_some()
+    }
+
+    /// The owner of a fresh segment.
+    pub(crate) fn owner_core(&self, geometry: &Geometry) -> OwnerCore {
+        let (slots, readers) = (geometry.slot_count, geometry.reader_capacity as usize);
+        let mut core = OwnerCore::new(slots, readers, self.history_depth() as usize);
+        if let Some(depth) = self.keep_until_read {
+            core.keep_until_read(depth as usize);
+        }
+        core
     }
 
     /// How many samples of each instance are kept.

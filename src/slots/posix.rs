@@ -16,8 +16,8 @@ use super::segment_owner::{Beginning, Home, SegmentOwner};
 use super::slot_reader::{Attached, Follow};
 use super::zds2::{self, Zds2Backend};
 use super::{
-    FormatError, Identity, OwnerCore, OwnerHandle, OwnerState, ReaderIndex, ReaderOptions,
-    SegmentOptions, SlotBackend, SlotError, SlotReader, SlotWord, SlotWriter,
+    FormatError, Identity, OwnerHandle, OwnerState, ReaderIndex, ReaderOptions, SegmentOptions,
+    SlotBackend, SlotError, SlotReader, SlotWord, SlotWriter,
 };
 use crate::liveness::flink::{
     DURABLE_SUFFIX, FLINK_SUFFIX, FlinkTarget, create_flink, read_flink, remove_flink,
@@ -105,14 +105,7 @@ impl PosixSlotAllocator {
         memory.write_identity(&identity);
         files.publish(replaced)?;
         let geometry = identity.geometry;
-        let mut core = OwnerCore::new(
-            geometry.slot_count,
-            geometry.reader_capacity as usize,
-            options.history_depth() as usize,
-        );
-        if let Some(depth) = options.keep_until_read {
-            core.keep_until_read(depth as usize);
-        }
+        let core = options.owner_core(&geometry);
         let beginning = Beginning { core, last_sn: 0, epoch: 0 };
         Self::start(node, options, memory, identity, beginning, files)
     }

@@ -121,6 +121,8 @@ pub(crate) struct SegmentOwner {
     pub(super) service: Mutex<Service>,
     pub(super) identity: Identity,
     pub(super) flow: FlowPolicy,
+    /// See [`SegmentOptions::readers_hold_up`].
+    readers_hold_up: bool,
     pub(super) max_instances: usize,
     max_loans: u32,
     pub(super) misbehaves_after: Duration,
@@ -167,6 +169,7 @@ impl SegmentOwner {
             }),
             identity,
             flow: options.flow,
+            readers_hold_up: options.readers_hold_up(),
             max_instances: options.instances.max(1) as usize,
             max_loans: options.max_loans,
             misbehaves_after: options.misbehaves_after,
@@ -266,12 +269,6 @@ impl SegmentOwner {
         if self.memory().is_poisoned() { Err(SlotError::Poisoned) } else { Ok(()) }
     }
 
-    /// Whether readers may hold the writer up although they are not waited for.
-    fn gives_time(&self) -> bool {
-        let keeps = |home: &Home| home.options.keep_until_read.is_some();
-        !self.flow.patience.is_zero() || self.home.as_ref().is_some_and(keeps)
-    }
-
     fn no_free_slot(&self) -> SlotError {
         SlotError::NoFreeSlot { slots: self.identity.geometry.slot_count }
     }
@@ -297,15 +294,15 @@ impl SegmentOwner {
         if loans > 0 && loans >= self.max_loans {
             return Err(SlotError::TooManyLoans { loans, most: self.max_loans });
         }
+        let started = Instant::now();
         let mut may_block = may_block;
         if !self.flow.waits_for_readers {
-            let slot = self.reserve_patiently(side, may_block);
+            let slot = self.reserve_patiently(side, may_block, self.flow.patience.min(most));
             may_block = ReaderSet::EMPTY;
             if let Some(slot) = slot.or_else(|| self.try_reserve(side, may_block)) {
                 return Ok(slot);
             }
         }
-        let started = Instant::now();
         let spin = SPIN.min(most);
         while started.elapsed() < spin {
             for _ in 0..32 {
@@ -335,8 +332,13 @@ impl SegmentOwner {
     }
 
     /// Gives readers some time that are not waited for, unless they did not use it the last time.
-    fn reserve_patiently(&self, side: Side<'_>, may_block: ReaderSet) -> Option<Reserved> {
-        if self.flow.patience.is_zero() {
+    fn reserve_patiently(
+        &self,
+        side: Side<'_>,
+        may_block: ReaderSet,
+        patience: Duration,
+    ) -> Option<Reserved> {
+        if patience.is_zero() {
             return None;
         }
         {
@@ -346,7 +348,7 @@ impl SegmentOwner {
             }
         }
         let mut slot = None;
-        space_bell::wait(&self.memory(), self.flow.patience, || {
+        space_bell::wait(&self.memory(), patience, || {
             slot = self.try_reserve(side, may_block);
             slot.is_some()
         });
@@ -651,7 +653,7 @@ impl SegmentOwner {
         memory.store(SlotWord::Rings(reader), u64::from(bell.is_some()), Ordering::Relaxed);
         let history =
             entry.wants_history && self.identity.flags.has(super::SegmentFlags::TRANSIENT_LOCAL);
-        let blocking = entry.reliable && (self.flow.waits_for_readers || self.gives_time());
+        let blocking = entry.reliable && self.readers_hold_up;
         let start_sn = hot.start_sn(history);
         let start = hot.core.admit(memory, reader, blocking, history, start_sn);
         let (guid, covered_from) = (entry.guid, hot.core.head() + 1);
