@@ -449,7 +449,9 @@ fn keep_last_of_any_number_of_instances_keeps_what_was_not_read() {
 fn keep_last_gives_a_reader_time_that_uses_it_and_no_other() {
     let rig = Rig::new();
     let (one, other) = (rig.host(1), rig.host(2));
-    let qos = keep_last(1);
+    let mut qos = keep_last(1);
+    // Patience is part of it.
+    qos.reliability.max_blocking_time = WireDuration::from_millis(1000);
     let patience = Duration::from_millis(500);
     let config =
         WriterConfig { keep_until_read: true, patience, ..writer_of::<Count>(qos.clone()) };

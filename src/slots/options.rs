@@ -15,8 +15,8 @@ pub struct FlowPolicy {
     /// How long a writer that finds no free slot waits for one; `None`: not at all, the new sample
     /// is dropped and counted (BEST_EFFORT).
     pub max_blocking_time: Option<Duration>,
-    /// How long a write waits for reliable readers before it replaces what they have not read. Not
-    /// again, after it waited in vain, until they have read something.
+    /// How long a write waits for reliable readers before it replaces what they have not read, at most
+    /// `max_blocking_time`. Not again, after it waited in vain, until they have read something.
     pub patience: Duration,
 }
 
