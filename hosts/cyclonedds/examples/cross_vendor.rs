@@ -22,7 +22,7 @@ use dds_shm::wire::{
     Duration as WireDuration, EndpointData, EndpointRole, EntityId, Guid, GuidPrefix,
 };
 use dds_shm::{FlatReader, FlatStruct, PosixSlotAllocator, ReaderOptions, SampleInfo};
-use psmx_dds_shm::exchange_domain;
+use psmx_dds_shm::{ANY_TYPE, exchange_domain};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -59,8 +59,7 @@ fn main() -> Result<()> {
 
 fn read(node: &Arc<Node>, registry: &Registry, count: u64) -> Result<()> {
     let guid = Guid::new(GuidPrefix(rand::random()), EntityId::user_reader(1, false));
-    registry
-        .announce(EndpointData::new(EndpointRole::Reader, guid, TOPIC, Pose::TYPE_NAME), None)?;
+    registry.announce(EndpointData::new(EndpointRole::Reader, guid, TOPIC, ANY_TYPE), None)?;
     let started = Instant::now();
     let path = loop {
         let locator = registry.publications(TOPIC).iter().find_map(|found| found.locator.clone());
@@ -94,7 +93,8 @@ fn write(node: &Arc<Node>, registry: &Registry, domain: u32, count: u64) -> Resu
     let writer =
         participant.create_writer(WriterConfig { qos, ..WriterConfig::of::<Pose>(TOPIC) })?;
     let described = participant.transport().describe(writer.guid()).ok_or("no writer")?;
-    registry.announce(described.data, described.locator)?;
+    let entry = EndpointData { type_name: ANY_TYPE.to_owned(), ..described.data };
+    registry.announce(entry, described.locator)?;
     if writer.wait_for_readers(1, LONG) == 0 {
         return Err("no reader has come".into());
     }

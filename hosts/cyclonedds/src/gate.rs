@@ -1,6 +1,6 @@
 //! Which writers' samples a reader gets: those that Cyclone has matched with it. No I/O, no clock.
 //!
-//! Endpoints meet in shared memory by topic, type name, partition and QoS, and often some milliseconds
+//! Endpoints meet in shared memory by topic, partition and QoS, and often some milliseconds
 //! before Cyclone has discovered them. Cyclone also knows things that the plugin does not (versions of
 //! types, ignored participants), and takes whatever sample it is given. So the samples of a writer wait
 //! here until Cyclone says that it is matched, for a bounded time.

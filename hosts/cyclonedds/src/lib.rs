@@ -22,3 +22,4 @@ mod writer;
 
 pub use entry::dds_shm_create_psmx;
 pub use node_id::exchange_domain;
+pub use topic::ANY_TYPE;

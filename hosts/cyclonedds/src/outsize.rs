@@ -46,12 +46,23 @@ impl Outsize {
         }
     }
 
-    /// The writer has a slot: what it announced has been read by everybody.
-    pub(crate) fn slot_is_free(&mut self, slot: usize) {
-        if !self.announced.is_empty()
-            && let Some(object) = self.announced.remove(&slot)
-        {
+    /// The writer has a slot of this incarnation of the segment: what it announced has been read by
+    /// everybody.
+    pub(crate) fn slot_is_free(&mut self, slot: usize, incarnation: Incarnation) {
+        if self.announced.is_empty() {
+            return;
+        }
+        self.follow(incarnation);
+        if let Some(object) = self.announced.remove(&slot) {
             self.put_back(object);
+        }
+    }
+
+    /// Slots of another incarnation are others, whatever their numbers: of those that readers may still
+    /// hold in the memory that was left behind nothing is known.
+    fn follow(&mut self, incarnation: Incarnation) {
+        if self.incarnation.replace(incarnation) != Some(incarnation) {
+            self.left.extend(self.announced.drain().map(|(_, object)| object));
         }
     }
 
@@ -70,10 +81,7 @@ impl Outsize {
         object: OutsizeObject,
         incarnation: Incarnation,
     ) {
-        if self.incarnation.replace(incarnation) != Some(incarnation) {
-            // Slots have other numbers now.
-            self.left.extend(self.announced.drain().map(|(_, object)| object));
-        }
+        self.follow(incarnation);
         self.announced.insert(slot, object);
     }
 
@@ -90,21 +98,40 @@ mod tests {
     use super::*;
     use dds_shm::liveness::{NodeOptions, RuntimeDir};
 
-    #[test]
-    fn an_object_is_used_again_when_its_slot_is_free() {
+    const INCARNATION: Incarnation = Incarnation([1; 16]);
+
+    fn node() -> (tempfile::TempDir, std::sync::Arc<Node>) {
         let temporary = tempfile::tempdir().unwrap();
         let dir = RuntimeDir::create(&temporary.path().join("run")).unwrap();
         let options = NodeOptions { janitor: None, ..NodeOptions::default() };
         let node = Node::new(&dir, options).unwrap();
+        (temporary, node)
+    }
+
+    #[test]
+    fn an_object_stays_with_the_slot_of_memory_that_was_left_behind() {
+        let (_temporary, node) = node();
+        let mut outsize = Outsize::default();
+        let held = outsize.get(&node, 100_000).unwrap();
+        let name = held.announce(1).name;
+        outsize.announced(3, held, INCARNATION);
+        outsize.slot_is_free(3, Incarnation([2; 16]));
+        assert_eq!(outsize.octets(), 0);
+        assert_ne!(outsize.get(&node, 100_000).unwrap().announce(1).name, name);
+    }
+
+    #[test]
+    fn an_object_is_used_again_when_its_slot_is_free() {
+        let (_temporary, node) = node();
         let mut outsize = Outsize::default();
         let first = outsize.get(&node, 100_000).unwrap();
         let name = first.announce(1).name;
-        outsize.announced(3, first, Incarnation([1; 16]));
+        outsize.announced(3, first, INCARNATION);
         let second = outsize.get(&node, 100_000).unwrap();
         assert_ne!(second.announce(1).name, name);
-        outsize.slot_is_free(4);
+        outsize.slot_is_free(4, INCARNATION);
         assert_eq!(outsize.octets(), 128 << 10);
-        outsize.slot_is_free(3);
+        outsize.slot_is_free(3, INCARNATION);
         assert_eq!(outsize.octets(), 0);
         // Not for what is much smaller.
         assert_ne!(outsize.get(&node, 10_000).unwrap().announce(1).name, name);

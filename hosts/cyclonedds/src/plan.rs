@@ -6,7 +6,7 @@ use dds_shm::transport::WriterConfig;
 use dds_shm::wire::qos::{EndpointQos, HistoryKind};
 
 use crate::options::Options;
-use crate::topic::Topic;
+use crate::topic::{ANY_TYPE, Topic};
 
 /// What an announcement of a larger sample takes; and a line has room for more than that.
 const SMALLEST_SLOT: u32 = 64;
@@ -63,7 +63,7 @@ pub(crate) fn plan(topic: &Topic, qos: &EndpointQos, options: &Options) -> Write
         keep_until_read: true,
         patience: PATIENCE,
         stamp: false,
-        ..WriterConfig::new(&topic.name, &topic.type_name, topic.type_hash, capacity)
+        ..WriterConfig::new(&topic.name, ANY_TYPE, topic.type_hash, capacity)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::complaint::Complaints;
 use crate::cyclone::{Cyclone, MatchedWriter};
 use crate::gate::{Gate, Verdict};
 use crate::instance::{Engine, Instance, meet};
-use crate::topic::Topic;
+use crate::topic::{ANY_TYPE, Topic};
 use crate::writer::metadata_of;
 
 /// Samples in use at once, of one writer, as far as the writer allows.
@@ -187,7 +187,7 @@ impl Reader {
             keyed: topic.is_keyed(),
             qos,
             max_held: MAX_HELD,
-            ..ReaderConfig::new(&topic.name, &topic.type_name, ExpectedType::any())
+            ..ReaderConfig::new(&topic.name, ANY_TYPE, ExpectedType::any())
         };
         let reader = engine.participant.create_reader(config)?;
         let writers = engine.participant.directory().publications(&topic.name);

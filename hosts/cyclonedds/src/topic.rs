@@ -6,6 +6,10 @@ use crate::abi::props;
 use crate::type_description::Description;
 use crate::type_layout::TypeLayout;
 
+/// The type's name of every endpoint in shared memory. Cyclone matches types by what they are, whatever
+/// they are called; whether it does is asked for each writer, and nobody is to be missing who may match.
+pub const ANY_TYPE: &str = "*";
+
 /// What Cyclone says of a topic and its type.
 #[derive(Debug)]
 pub(crate) struct Topic {

@@ -220,7 +220,7 @@ impl Segment {
     /// A slot, if one is free.
     fn slot(&mut self) -> Result<Option<SlotLoan>, SlotError> {
         let Some(loan) = self.writer.try_loan()? else { return Ok(None) };
-        self.outsize.slot_is_free(loan.slot().get());
+        self.outsize.slot_is_free(loan.slot().get(), self.writer.slots().incarnation());
         // SAFETY: the lifetime of a borrow of `*writer`, which lives in its allocation as long as the
         // `SlotLoan` has its `Arc`, and is never borrowed exclusively.
         let loan = unsafe { std::mem::transmute::<ShmLoan<'_>, ShmLoan<'static>>(loan) };
@@ -280,7 +280,7 @@ impl Segment {
     ) -> Result<Option<ShmLoan<'w>>, SlotError> {
         match writer.loan() {
             Ok(loan) => {
-                self.outsize.slot_is_free(loan.slot().get());
+                self.outsize.slot_is_free(loan.slot().get(), writer.slots().incarnation());
                 Ok(Some(loan))
             }
             Err(SlotError::NoFreeSlot { .. }) => writer.slots().drop_sample(None).map(|_| None),
@@ -330,6 +330,11 @@ impl Drop for SlotLoan {
 
 impl Drop for Loan {
     fn drop(&mut self) {
+        if matches!(self.payload, Payload::Spent | Payload::Heap(_)) {
+            // Nothing of the writer's. Cyclone's own threads drop these, and a write may be waiting with
+            // the lock held.
+            return;
+        }
         // Under the lock, for what borrows from the writer.
         let owner = Arc::clone(&self.owner);
         let mut state = owner.lock();
