@@ -19,6 +19,9 @@ use crate::shm::{Access, MapOptions, Memory, ObjectInfo, ProcessStamp, SharedObj
 
 /// Objects that a reader keeps mapped.
 const MAPPED: usize = 16;
+/// Octets of them. Their memory is there as long as they are mapped, also when the owner has removed
+/// them, and a larger one is not kept.
+const MAPPED_OCTETS: usize = 64 << 20;
 
 /// Where an outsize sample is: what its slot says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,8 +161,10 @@ impl OutsizeCache {
             None => Arc::new(open(&announced.name)?),
         };
         self.0.push_back((announced.name, Arc::clone(&memory)));
-        if self.0.len() > MAPPED {
-            self.0.pop_front();
+        let mut octets: usize = self.0.iter().map(|(_, memory)| memory.len()).sum();
+        while self.0.len() > MAPPED || octets > MAPPED_OCTETS {
+            let Some((_, oldest)) = self.0.pop_front() else { break };
+            octets -= oldest.len();
         }
         match usize::try_from(announced.len) {
             Ok(len) if len <= memory.len() => Ok(OutsizeSample { memory, len }),
@@ -215,5 +220,25 @@ mod tests {
         // Who has mapped it keeps it.
         assert_eq!(cache.find(&announced).unwrap().len(), 10_000);
         assert!(matches!(OutsizeCache::default().find(&announced), Err(SlotError::Shm(_))));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "maps memory")]
+    fn what_a_reader_keeps_mapped_is_bounded() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = RuntimeDir::create(&temporary.path().join("run")).unwrap();
+        let options = NodeOptions { janitor: None, ..NodeOptions::default() };
+        let node = Node::new(&dir, options).unwrap();
+        let mut cache = OutsizeCache::default();
+        let mut kept_of = |len: usize| {
+            let object = OutsizeObject::create(&node, len, Sharing::Owner).unwrap();
+            let found = cache.find(&object.announce(len).to_bytes()).unwrap();
+            assert_eq!(found.len(), len);
+            cache.0.len()
+        };
+        assert_eq!([kept_of(20 << 20), kept_of(20 << 20), kept_of(20 << 20)], [1, 2, 3]);
+        // The oldest goes.
+        assert_eq!(kept_of(20 << 20), 3);
+        assert_eq!(kept_of(MAPPED_OCTETS + 1), 0);
     }
 }

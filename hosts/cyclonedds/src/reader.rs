@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use dds_shm::TypeHash;
 use dds_shm::liveness::{BellBit, Node};
 use dds_shm::slots::{ExpectedType, OutsizeCache, OutsizeSample, Waitable};
-use dds_shm::transport::{ReaderConfig, ShmReader, ShmSample, TransportError};
+use dds_shm::transport::{NetworkReason, ReaderConfig, ShmReader, ShmSample, TransportError};
 use dds_shm::wire::Guid;
 use dds_shm::wire::qos::EndpointQos;
 
@@ -214,9 +214,26 @@ impl Reader {
         self.is_closed.store(true, Ordering::Release);
     }
 
+    /// As the transport knows it.
+    pub(crate) fn guid(&self) -> Guid {
+        self.slots.lock().guid()
+    }
+
+    /// The transport cannot reach a writer.
+    pub(crate) fn cannot_reach(&self, writer: Guid, reason: &NetworkReason) {
+        // Whoever is gone is missed by nobody.
+        if !self.is_closed() && self.slots.lock().handle().announced(writer).is_some() {
+            self.complaints.tell("no samples of a writer come, by network neither", reason);
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
     /// Whether nothing of a closed reader is in use.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_closed.load(Ordering::Acquire) && Arc::strong_count(&self.slots) == 1
+        self.is_closed() && Arc::strong_count(&self.slots) == 1
     }
 
     /// Takes what there is, for nobody: the writers are not to wait for a reader that is deleted.
@@ -227,6 +244,11 @@ impl Reader {
                 break;
             }
         }
+    }
+
+    /// Whether there is more to be taken.
+    fn has_more(&self) -> bool {
+        self.slots.lock().is_ready()
     }
 
     fn take(&self) -> Option<Taken> {
@@ -376,7 +398,7 @@ impl Delivery {
     /// Delivers what there is. When to come again even if nothing new comes.
     pub(crate) fn deliver(&mut self, reader: &Reader, cyclone: &Cyclone) -> Option<Duration> {
         let entity = reader.entity.load(Ordering::Acquire);
-        if reader.is_closed.load(Ordering::Acquire) {
+        if reader.is_closed() {
             self.waiting.clear();
             reader.discard();
             return None;
@@ -390,7 +412,7 @@ impl Delivery {
             }
             let Some(taken) = reader.take() else { break };
             let source = taken.source;
-            let verdict = self.verdict(reader, source, cyclone, entity);
+            let verdict = self.verdict(reader, source, is_full, cyclone, entity);
             let has_turn = !self.waiting.iter().any(|other| other.source == source);
             if verdict == Verdict::Drop {
                 continue;
@@ -423,6 +445,7 @@ impl Delivery {
         &mut self,
         reader: &Reader,
         Source { origin, writer }: Source,
+        is_full: bool,
         cyclone: &Cyclone,
         entity: EntityHandle,
     ) -> Verdict {
@@ -433,7 +456,6 @@ impl Delivery {
             self.gate.told(&matched, now);
         }
         let is_kin = self.kin(reader, writer) == Kin::Same;
-        let is_full = self.is_full();
         let is_gone = || reader.slots.lock().handle().announced(writer).is_none();
         self.gate.verdict(origin, is_full, is_kin, is_gone, now)
     }
@@ -462,6 +484,8 @@ impl Delivery {
     /// Looks who of those that wait has waited long enough.
     fn deliver_waiting(&mut self, reader: &Reader, cyclone: &Cyclone, entity: EntityHandle) {
         let mut held_up: Vec<Source> = Vec::new();
+        // Before the queue is taken apart.
+        let is_full = self.is_full();
         let mut queue = std::mem::take(&mut self.waiting);
         while let Some(waiting) = queue.pop_front() {
             self.octets -= waiting.loan.metadata().sample_size as usize;
@@ -470,13 +494,18 @@ impl Delivery {
                 self.wait(waiting);
                 continue;
             }
-            let stays = match self.verdict(reader, source, cyclone, entity) {
+            let is_last =
+                |queue: &VecDeque<Waiting>| !queue.iter().any(|other| other.source == source);
+            let stays = match self.verdict(reader, source, is_full, cyclone, entity) {
                 Verdict::Drop => false,
                 Verdict::Wait => true,
+                Verdict::DeliverLate(_) if is_last(&queue) && !is_full && reader.has_more() => true,
                 verdict => {
-                    let is_last = || !queue.iter().any(|other| other.source == source);
-                    if matches!(verdict, Verdict::DeliverLate(_)) && is_last() {
-                        // Cyclone makes up a writer for it, which nobody else will ever end.
+                    // Cyclone makes up a writer for what comes late, which nobody else will ever end: not
+                    // for any instance, and which one a sample is of is not known here.
+                    if matches!(verdict, Verdict::DeliverLate(_))
+                        && (reader.topic.is_keyed() || is_last(&queue))
+                    {
                         waiting.loan.mark_unregistered();
                     }
                     matches!(
@@ -563,7 +592,8 @@ impl Delivery {
 
 impl Waitable for Reader {
     fn is_ready(&self) -> bool {
-        !self.is_paused.load(Ordering::Acquire)
+        // What comes for a closed one is discarded, for which there is always room.
+        (self.is_closed() || !self.is_paused.load(Ordering::Acquire))
             && self.entity.load(Ordering::Acquire) != 0
             && self.slots.lock().is_ready()
     }

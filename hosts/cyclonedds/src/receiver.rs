@@ -12,12 +12,15 @@ use std::time::Duration;
 use dds_shm::WaitSet;
 use dds_shm::liveness::{BellBit, BitLease, Node, spawn_quiet};
 use dds_shm::slots::Waitable;
+use dds_shm::transport::TransportEvent;
 
 use crate::instance::Instance;
 use crate::reader::{Delivery, Reader};
 
-/// How long the thread sleeps when nothing is to be looked at again.
+/// How long the thread may sleep as far as the desk is concerned.
 const LONG: Duration = Duration::from_secs(3600);
+/// How often the thread looks what the transport has to tell.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often readers are looked after that are deleted and not over.
 const LINGER: Duration = Duration::from_millis(20);
 
@@ -131,6 +134,16 @@ fn linger(mut readers: Vec<Arc<Reader>>) {
     }
 }
 
+/// A writer that a reader cannot attach to is lost to it without a word: if Cyclone has matched the two,
+/// nothing comes by network either.
+fn tell_of(event: &TransportEvent, readers: &[Arc<Reader>]) {
+    if let TransportEvent::Unreachable { local, remote, reason } = event
+        && let Some(reader) = readers.iter().find(|reader| reader.guid() == *local)
+    {
+        reader.cannot_reach(*remote, reason);
+    }
+}
+
 impl Desk {
     fn state(&self) -> MutexGuard<'_, State> {
         // Each change is whole before anything can panic.
@@ -151,11 +164,14 @@ impl Desk {
                 if state.stop {
                     return;
                 }
+                // First what waits for readers that are deleted: it is in use as long as it waits.
+                deliveries.retain(|known, _| {
+                    let mut open = state.readers.iter().filter(|reader| !reader.is_closed());
+                    open.any(|reader| Arc::as_ptr(reader) == *known)
+                });
                 state.readers.retain(|reader| !reader.is_over());
                 state.readers.clone()
             };
-            deliveries
-                .retain(|known, _| readers.iter().any(|reader| Arc::as_ptr(reader) == *known));
             let Some(instance) = instance.upgrade() else { return };
             if let Err(error) = self.receive(&instance, &readers, &mut deliveries) {
                 tracing::error!("samples are not received any more: {error}");
@@ -177,17 +193,25 @@ impl Desk {
         for reader in readers {
             set.attach(&**reader)?;
         }
+        // Nobody tells when the application gives the last sample of a deleted reader back.
+        let has_deleted = readers.iter().any(|reader| reader.is_closed());
+        let idle = if has_deleted { LINGER } else { LOOK_EVERY };
+        let events = engine.participant.events();
         let mut again: Vec<usize> = Vec::new();
-        let mut timeout = LONG;
+        let mut timeout = idle;
         loop {
             let mut ready = set.wait(timeout)?;
-            if self.has_news.load(Ordering::Acquire) {
+            let is_over = has_deleted && readers.iter().any(|reader| reader.is_over());
+            if is_over || self.has_news.load(Ordering::Acquire) {
                 return Ok(());
+            }
+            while let Some(event) = events.try_next() {
+                tell_of(&event, readers);
             }
             ready.append(&mut again);
             ready.sort_unstable();
             ready.dedup();
-            timeout = LONG;
+            timeout = idle;
             for place in ready {
                 // The first is this.
                 let Some(reader) = place.checked_sub(1).and_then(|at| readers.get(at)) else {
